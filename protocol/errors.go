@@ -1,0 +1,35 @@
+package protocol
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// ErrorCode returns the code that tells a client of err: 0 for nil, the code of
+// the *kerr.Error that err wraps, and UNKNOWN_SERVER_ERROR for anything else.
+func ErrorCode(err error) int16 {
+	if err == nil {
+		return 0
+	}
+	var coded *kerr.Error
+	if errors.As(err, &coded) {
+		return coded.Code
+	}
+	return kerr.UnknownServerError.Code
+}
+
+// ErrorMessage returns err's text for a response's nullable message field, nil
+// for no error. An error without a code of its own is not explained to clients:
+// its text may name files and addresses of the server.
+func ErrorMessage(err error) *string {
+	if err == nil {
+		return nil
+	}
+	text := kerr.UnknownServerError.Description
+	var coded *kerr.Error
+	if errors.As(err, &coded) {
+		text = err.Error()
+	}
+	return &text
+}
