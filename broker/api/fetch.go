@@ -1,0 +1,255 @@
+package api
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/fetchsession"
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/broker/wait"
+	"github.com/klamm-io/klamm/protocol/compress"
+	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// Fetch (1), versions 4 to 18.
+//
+//	4   isolation level, aborted transactions      5   log start offset
+//	7   fetch sessions (KIP-227)                   9   current leader epoch (KIP-320)
+//	10  zstd may be returned                       11  rack, preferred read replica (KIP-392)
+//	12  flexible, last fetched epoch (KIP-595)     13  topic ids (KIP-516)
+//	15  replica state as a tag (KIP-903)           16  node endpoints as a tag (KIP-951)
+//	17  replica directory id (KIP-853)             18  the follower's high watermark (KIP-1166)
+
+// fetch reads on the connection's goroutine, which waits there too when there
+// is not enough to read yet: the connection's next request has to wait for this
+// answer anyway.
+func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
+	session, err := h.sessions.Open(req, r.Received)
+	if err != nil {
+		refused := fetchResponse{version: req.Version, errorCode: errorCode(err)}
+		r.Reply(refused.parts()...)
+		return
+	}
+	f := h.newFetch(r, req, session)
+	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.stopping)
+	h.countFetched(partitions)
+	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: partitions}
+	r.Reply(response.parts()...)
+}
+
+// fetch is one Fetch request on its way.
+type fetch struct {
+	req     *kmsg.FetchRequest
+	session *fetchsession.Fetch
+	targets []fetchTarget // for each of session.Wanted
+	left    int           // bytes the answer may still grow by
+}
+
+// fetchTarget is where a wanted partition is to be read, or why it is not.
+type fetchTarget struct {
+	partition *replica.Partition
+	err       error
+}
+
+func (h *Handler) newFetch(r *listener.Request, req *kmsg.FetchRequest, session *fetchsession.Fetch) *fetch {
+	f := &fetch{req: req, session: session, targets: make([]fetchTarget, len(session.Wanted))}
+	for i, w := range session.Wanted {
+		f.targets[i] = h.fetchTarget(r, req, w)
+	}
+	return f
+}
+
+func (h *Handler) fetchTarget(r *listener.Request, req *kmsg.FetchRequest, w fetchsession.Wanted) fetchTarget {
+	name, partition, err := w.Topic, (*replica.Partition)(nil), error(nil)
+	if req.Version >= 13 {
+		name, partition, err = h.partitions.GetByID(w.ID, w.Partition)
+	} else {
+		partition, err = h.partitions.Get(name, w.Partition)
+	}
+	switch {
+	case errors.Is(err, kerr.UnknownTopicID):
+		return fetchTarget{err: err}
+	case !h.allowed(r, security.Read, security.Resource{Type: security.Topic, Name: name}):
+		return fetchTarget{err: kerr.TopicAuthorizationFailed}
+	case err != nil:
+		return fetchTarget{err: err}
+	case followerOf(req) >= 0:
+		// No broker but this one has a replica, so nobody fetches as a follower.
+		return fetchTarget{err: kerr.NotLeaderForPartition}
+	case req.Version < 10 && returnsZstd(partition.Log().Config()):
+		return fetchTarget{err: kerr.UnsupportedCompressionType}
+	}
+	return fetchTarget{partition: partition}
+}
+
+// followerOf returns the id of the replica that req says it fetches for,
+// negative for a consumer.
+func followerOf(req *kmsg.FetchRequest) int32 {
+	if req.Version >= 15 {
+		return req.ReplicaState.ID
+	}
+	return req.ReplicaID
+}
+
+func returnsZstd(c log.Config) bool {
+	return c.Compression != log.ProducerCompression && c.Compression == compress.Zstd
+}
+
+// readOrWait reads until the answer has req.MinBytes, or something to say at
+// once, or deadline passes, or stopping closes.
+func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetchedPartition {
+	answer, enough := f.read()
+	if enough || time.Until(deadline) <= 0 {
+		return f.finish(answer)
+	}
+	poll := wait.NewPoll()
+	for i := range f.targets {
+		if p := f.targets[i].partition; p != nil {
+			p.Polls().Add(poll)
+			defer p.Polls().Remove(poll)
+		}
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for waiting := true; ; {
+		release(answer)
+		answer, enough = f.read()
+		if enough || !waiting {
+			return f.finish(answer)
+		}
+		select {
+		case <-poll.Woken():
+		case <-timer.C:
+			waiting = false
+		case <-stopping:
+			waiting = false
+		}
+	}
+}
+
+// read answers each partition with what is there now, and reports whether that
+// is worth answering before the deadline.
+func (f *fetch) read() (answer []fetchedPartition, enough bool) {
+	f.left = int(f.req.MaxBytes)
+	answer = make([]fetchedPartition, len(f.targets))
+	got := 0
+	for i := range f.targets {
+		answer[i] = f.readPartition(i, got == 0)
+		got += answer[i].records.Len
+		enough = enough || answer[i].special()
+	}
+	return answer, enough || got >= int(f.req.MinBytes) || len(f.targets) == 0
+}
+
+// special reports whether the partition has something to say besides records.
+func (p *fetchedPartition) special() bool { return p.errorCode != 0 || p.diverging != nil }
+
+// readPartition answers one partition. Only the first that has records may
+// exceed the limits, so that a reader gets past a batch larger than them.
+func (f *fetch) readPartition(i int, first bool) fetchedPartition {
+	w, target := &f.session.Wanted[i], f.targets[i]
+	answer := fetchedPartition{key: w.Key, highWatermark: -1, lastStable: -1, logStart: -1}
+	err := target.err
+	if err == nil {
+		answer.topic = target.partition.Topic
+		err = f.readReplica(&answer, target.partition, w, first)
+	}
+	if err != nil {
+		answer.errorCode = f.errorCode(err)
+		return answer
+	}
+	f.left -= answer.records.Len
+	return answer
+}
+
+// errorCode says a failed disk in a way that old clients know as a reason to
+// try again.
+func (f *fetch) errorCode(err error) int16 {
+	if f.req.Version <= 5 && errors.Is(err, kerr.KafkaStorageError) {
+		err = kerr.NotLeaderForPartition
+	}
+	return errorCode(err)
+}
+
+func (f *fetch) readReplica(answer *fetchedPartition, p *replica.Partition, w *fetchsession.Wanted, first bool) error {
+	if err := p.CheckEpoch(w.CurrentLeaderEpoch); err != nil {
+		return err
+	}
+	answer.highWatermark = p.HighWatermark()
+	end := answer.highWatermark
+	committedOnly := f.req.IsolationLevel == 1
+	answer.lastStable = p.Log().LastStable(end)
+	if committedOnly {
+		end = answer.lastStable
+		answer.aborted = []log.AbortedTxn{}
+	}
+	answer.logStart = p.Log().Start()
+	if d := diverges(p.Log(), w); d != nil {
+		answer.diverging = d
+		return nil
+	}
+	slice, err := p.Log().Read(w.Offset, min(int(w.MaxBytes), max(f.left, 0)), end, first)
+	if err != nil {
+		answer.highWatermark, answer.lastStable, answer.logStart, answer.aborted = -1, -1, -1, nil
+		return err
+	}
+	answer.records = slice
+	if committedOnly && slice.Len > 0 {
+		answer.aborted, err = p.Log().AbortedTransactions(w.Offset, end)
+	}
+	return err
+}
+
+// diverges compares the last epoch that the reader has with this log's.
+func diverges(l *log.Log, w *fetchsession.Wanted) *divergingEpoch {
+	if w.LastFetchedEpoch < 0 {
+		return nil
+	}
+	epoch, end := l.EndOffsetForEpoch(w.LastFetchedEpoch)
+	if epoch >= w.LastFetchedEpoch && end >= w.Offset {
+		return nil
+	}
+	return &divergingEpoch{epoch: epoch, end: end}
+}
+
+// finish leaves out what an incremental session need not hear.
+func (f *fetch) finish(answer []fetchedPartition) []fetchedPartition {
+	kept := answer[:0]
+	for i := range answer {
+		a := answer[i]
+		news := f.session.Keep(i, fetchsession.Answer{
+			HighWatermark: a.highWatermark,
+			LogStart:      a.logStart,
+			Records:       a.records.Len > 0,
+			Special:       a.special(),
+		})
+		if news {
+			kept = append(kept, a)
+		}
+	}
+	f.session.Rotate()
+	return kept
+}
+
+func release(answer []fetchedPartition) {
+	for i := range answer {
+		answer[i].records.Close()
+	}
+}
+
+func (h *Handler) countFetched(answer []fetchedPartition) {
+	for i := range answer {
+		switch p := &answer[i]; {
+		case p.topic == "":
+		case p.errorCode != 0:
+			h.metrics.FetchFailed(p.topic)
+		default:
+			h.metrics.Fetched(p.topic, p.records.Len)
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"encoding/binary"
+
+	"github.com/klamm-io/klamm/broker/fetchsession"
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/storage/disk"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// fetchResponse is a Fetch response that is written by hand, because kmsg's
+// holds the records in memory: here they stay regions of their segment's file,
+// which the listener hands to the kernel. All else is byte for byte what kmsg
+// writes, which a test holds.
+type fetchResponse struct {
+	version    int16
+	errorCode  int16
+	sessionID  int32
+	partitions []fetchedPartition // runs of one topic become one topic entry
+}
+
+// fetchedPartition is the answer for one partition.
+type fetchedPartition struct {
+	key           fetchsession.Key
+	topic         string // for metrics, which name topics; empty where it is not known
+	errorCode     int16
+	highWatermark int64
+	lastStable    int64
+	logStart      int64
+	diverging     *divergingEpoch
+	aborted       []log.AbortedTxn // nil: null, for read_uncommitted
+	records       log.Slice        // owned: the response's Release closes it
+}
+
+// divergingEpoch tells a reader whose last epoch is not in this log where the
+// largest epoch before it ends (KIP-595).
+type divergingEpoch struct {
+	epoch int32
+	end   int64
+}
+
+// parts returns the response's body: bytes, and between them the regions that
+// hold records.
+func (f *fetchResponse) parts() []listener.Part {
+	w := fetchWriter{flexible: f.version >= 12, parts: make([]listener.Part, 0, 2*len(f.partitions)+1)}
+	w.buf = make([]byte, 0, 64+96*len(f.partitions))
+	w.int32(0) // throttle time
+	if f.version >= 7 {
+		w.int16(f.errorCode)
+		w.int32(f.sessionID)
+	}
+	topics := f.topicRuns()
+	w.arrayLen(len(topics))
+	for _, run := range topics {
+		f.appendTopic(&w, run)
+	}
+	w.noTags()
+	w.cut()
+	return w.parts
+}
+
+// topicRuns splits the partitions where the topic changes.
+func (f *fetchResponse) topicRuns() [][]fetchedPartition {
+	var runs [][]fetchedPartition
+	for from := 0; from < len(f.partitions); {
+		to := from + 1
+		for to < len(f.partitions) && sameTopic(f.partitions[from].key, f.partitions[to].key) {
+			to++
+		}
+		runs = append(runs, f.partitions[from:to])
+		from = to
+	}
+	return runs
+}
+
+func sameTopic(a, b fetchsession.Key) bool { return a.Topic == b.Topic && a.ID == b.ID }
+
+func (f *fetchResponse) appendTopic(w *fetchWriter, run []fetchedPartition) {
+	if f.version >= 13 {
+		w.buf = append(w.buf, run[0].key.ID[:]...)
+	} else {
+		w.string(run[0].key.Topic)
+	}
+	w.arrayLen(len(run))
+	for i := range run {
+		f.appendPartition(w, &run[i])
+	}
+	w.noTags()
+}
+
+func (f *fetchResponse) appendPartition(w *fetchWriter, p *fetchedPartition) {
+	w.int32(p.key.Partition)
+	w.int16(p.errorCode)
+	w.int64(p.highWatermark)
+	w.int64(p.lastStable)
+	if f.version >= 5 {
+		w.int64(p.logStart)
+	}
+	w.aborted(p.aborted)
+	if f.version >= 11 {
+		w.int32(-1) // no preferred read replica
+	}
+	w.records(&p.records)
+	w.divergingTag(p.diverging)
+}
+
+// fetchWriter appends Kafka's primitive types to buf, and cuts it into parts
+// where a region of a file comes in between.
+type fetchWriter struct {
+	flexible bool
+	buf      []byte
+	from     int // start in buf of what no part holds yet
+	parts    []listener.Part
+}
+
+func (w *fetchWriter) int16(v int16)    { w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v)) }
+func (w *fetchWriter) int32(v int32)    { w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v)) }
+func (w *fetchWriter) int64(v int64)    { w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v)) }
+func (w *fetchWriter) uvarint(v uint64) { w.buf = binary.AppendUvarint(w.buf, v) }
+
+func (w *fetchWriter) arrayLen(n int) {
+	if w.flexible {
+		w.uvarint(uint64(n) + 1)
+	} else {
+		w.int32(int32(n))
+	}
+}
+
+func (w *fetchWriter) string(s string) {
+	if w.flexible {
+		w.uvarint(uint64(len(s)) + 1)
+	} else {
+		w.int16(int16(len(s)))
+	}
+	w.buf = append(w.buf, s...)
+}
+
+// noTags ends a structure that has no tagged fields.
+func (w *fetchWriter) noTags() {
+	if w.flexible {
+		w.uvarint(0)
+	}
+}
+
+func (w *fetchWriter) aborted(txns []log.AbortedTxn) {
+	switch {
+	case txns != nil:
+		w.arrayLen(len(txns))
+	case w.flexible:
+		w.uvarint(0)
+	default:
+		w.int32(-1)
+	}
+	for _, t := range txns {
+		w.int64(t.ProducerID)
+		w.int64(t.FirstOffset)
+		w.noTags()
+	}
+}
+
+func (w *fetchWriter) records(s *log.Slice) {
+	w.arrayLen(s.Len) // record bytes bear their length in the same two forms as arrays
+	if s.Len == 0 {
+		return
+	}
+	w.cut()
+	w.parts = append(w.parts, listener.Part{
+		Region:  disk.Region{File: s.File, Off: s.Off, Len: s.Len},
+		Release: s.Close,
+	})
+}
+
+func (w *fetchWriter) divergingTag(d *divergingEpoch) {
+	if d == nil || !w.flexible {
+		w.noTags()
+		return
+	}
+	w.buf = append(w.buf, 1, 0, 13) // one tag, number 0, 13 bytes
+	w.int32(d.epoch)
+	w.int64(d.end)
+	w.noTags()
+}
+
+// cut makes a part of what was appended since the last. buf may move when it
+// grows later; the part keeps the bytes it was cut from, which nobody writes to
+// any more.
+func (w *fetchWriter) cut() {
+	if w.from < len(w.buf) {
+		w.parts = append(w.parts, listener.Part{Bytes: w.buf[w.from:len(w.buf):len(w.buf)]})
+		w.from = len(w.buf)
+	}
+}

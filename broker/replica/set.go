@@ -1,0 +1,214 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// expiryInterval is how often produces that waited too long are looked for; a
+// request's time-out is late by at most that.
+const expiryInterval = 100 * time.Millisecond
+
+// Set holds every replica of this node. It is safe for concurrent use.
+type Set struct {
+	mu sync.RWMutex
+	// Guarded by mu.
+	byName map[string]*topic
+	byID   map[protocol.TopicID]*topic
+}
+
+type topic struct {
+	name       string
+	id         protocol.TopicID
+	partitions map[int32]*hosted
+}
+
+// hosted is a partition, or why it is offline here.
+type hosted struct {
+	partition *Partition
+	offline   error
+}
+
+// NewSet returns an empty set.
+func NewSet() *Set {
+	return &Set{byName: map[string]*topic{}, byID: map[protocol.TopicID]*topic{}}
+}
+
+// Add takes over l as the replica of tp, led from here in the given epoch.
+func (s *Set) Add(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, l *log.Log) *Partition {
+	p := newPartition(tp, id, epoch, l)
+	s.put(tp, id, &hosted{partition: p})
+	return p
+}
+
+// AddOffline notes that tp belongs here but could not be opened, because of why:
+// it is answered with KAFKA_STORAGE_ERROR while the others are served.
+func (s *Set) AddOffline(tp protocol.TopicPartition, id protocol.TopicID, why error) {
+	s.put(tp, id, &hosted{offline: fmt.Errorf("%s is offline: %w: %w", tp, why, kerr.KafkaStorageError)})
+}
+
+func (s *Set) put(tp protocol.TopicPartition, id protocol.TopicID, h *hosted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.byName[tp.Topic]
+	if t == nil {
+		t = &topic{name: tp.Topic, id: id, partitions: map[int32]*hosted{}}
+		s.byName[tp.Topic] = t
+		s.byID[id] = t
+	}
+	t.partitions[tp.Partition] = h
+}
+
+// Get returns the replica of one partition, or UNKNOWN_TOPIC_OR_PARTITION, or
+// KAFKA_STORAGE_ERROR where its log could not be opened.
+func (s *Set) Get(name string, partition int32) (*Partition, error) {
+	s.mu.RLock()
+	h, ok := s.byName[name].find(partition)
+	s.mu.RUnlock()
+	return h.answer(ok, kerr.UnknownTopicOrPartition)
+}
+
+// GetByID is Get for clients that name topics by id. An id that is not known is
+// UNKNOWN_TOPIC_ID. The topic's name is returned with the partition's error too.
+func (s *Set) GetByID(id protocol.TopicID, partition int32) (name string, p *Partition, err error) {
+	s.mu.RLock()
+	t := s.byID[id]
+	h, ok := t.find(partition)
+	s.mu.RUnlock()
+	if t == nil {
+		return "", nil, kerr.UnknownTopicID
+	}
+	p, err = h.answer(ok, kerr.UnknownTopicOrPartition)
+	return t.name, p, err
+}
+
+func (t *topic) find(partition int32) (*hosted, bool) {
+	if t == nil {
+		return nil, false
+	}
+	h, ok := t.partitions[partition]
+	return h, ok
+}
+
+func (h *hosted) answer(found bool, missing error) (*Partition, error) {
+	switch {
+	case !found:
+		return nil, missing
+	case h.offline != nil:
+		return nil, h.offline
+	case h.partition.log.Failed() != nil:
+		return nil, fmt.Errorf("%s: %w: %w", h.partition, h.partition.log.Failed(), kerr.KafkaStorageError)
+	}
+	return h.partition, nil
+}
+
+// Remove forgets all partitions of a topic and answers what waits for them with
+// UNKNOWN_TOPIC_OR_PARTITION. It returns those that had a log.
+func (s *Set) Remove(name string) []*Partition {
+	s.mu.Lock()
+	t := s.byName[name]
+	if t != nil {
+		delete(s.byName, name)
+		delete(s.byID, t.id)
+	}
+	s.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	var removed []*Partition
+	for _, h := range t.partitions {
+		if h.partition != nil {
+			h.partition.deleted.Store(true)
+			h.partition.fail(kerr.UnknownTopicOrPartition)
+			removed = append(removed, h.partition)
+		}
+	}
+	return removed
+}
+
+// All yields the partitions that are online, in no order.
+func (s *Set) All() iter.Seq[*Partition] {
+	return func(yield func(*Partition) bool) {
+		for _, p := range s.list() {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Set) list() []*Partition {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []*Partition
+	for _, t := range s.byName {
+		all = t.online(all)
+	}
+	return all
+}
+
+// Topic returns the partitions of one topic that are online, in no order.
+func (s *Set) Topic(name string) []*Partition {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if t := s.byName[name]; t != nil {
+		return t.online(nil)
+	}
+	return nil
+}
+
+func (t *topic) online(to []*Partition) []*Partition {
+	for _, h := range t.partitions {
+		if h.partition != nil {
+			to = append(to, h.partition)
+		}
+	}
+	return to
+}
+
+// Offline counts the partitions that cannot be served because of their disk.
+func (s *Set) Offline() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := 0
+	for _, t := range s.byName {
+		for _, h := range t.partitions {
+			if h.offline != nil || h.partition.log.Failed() != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Run answers produces whose time-out passed with REQUEST_TIMED_OUT, and those
+// whose log failed with KAFKA_STORAGE_ERROR, until ctx ends.
+func (s *Set) Run(ctx context.Context) error {
+	tick := time.NewTicker(expiryInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.expire(now)
+		}
+	}
+}
+
+func (s *Set) expire(now time.Time) {
+	for p := range s.All() {
+		p.acks.Expire(now, kerr.RequestTimedOut)
+		if err := p.log.Failed(); err != nil {
+			p.fail(fmt.Errorf("%s: %w: %w", p, err, kerr.KafkaStorageError))
+		}
+	}
+}

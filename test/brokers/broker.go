@@ -1,0 +1,174 @@
+package brokers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/test/wire"
+)
+
+// Broker is one broker process and the folder that its data outlives it in.
+// Its methods are for one goroutine at a time.
+type Broker struct {
+	Name string // "klamm" or "apache"
+	Addr string // host:port of its listener
+	Data string // its log.dirs
+
+	command func() *exec.Cmd // a fresh command for each start
+	output  string           // file that gets its standard output and error
+	process *exec.Cmd        // nil while it is stopped
+	exited  chan error       // receives once, when process ends
+}
+
+// Options say how a broker is started.
+type Options struct {
+	Dir      string            // its folder; data and output go below it
+	Settings map[string]string // server.properties keys over the ones a test broker needs
+}
+
+// startLimit bounds how long a broker may take to answer. Apache Kafka needs
+// 3 s on two free cores.
+const startLimit = 2 * time.Minute
+
+// Start starts the process and returns when it answers with itself as a broker.
+func (b *Broker) Start(ctx context.Context) error {
+	if b.process != nil {
+		return fmt.Errorf("start %s: it runs", b.Name)
+	}
+	out, err := os.OpenFile(b.output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", b.Name, err)
+	}
+	defer out.Close()
+	cmd := b.command()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", b.Name, err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	b.process, b.exited = cmd, exited
+	return b.awaitAnswer(ctx)
+}
+
+// awaitAnswer asks for metadata until the broker knows itself.
+func (b *Broker) awaitAnswer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		if err := b.answers(); err == nil {
+			return nil
+		}
+		select {
+		case err := <-b.exited:
+			b.process = nil
+			return fmt.Errorf("start %s: it ended (%v), its output: %s", b.Name, err, b.Output())
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("start %s: no answer on %s, its output: %s", b.Name, b.Addr, b.Output()), b.Kill())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (b *Broker) answers() error {
+	c, err := wire.Dial(b.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 7
+	resp, err := c.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	if len(resp.(*kmsg.MetadataResponse).Brokers) == 0 {
+		return errors.New("it knows no broker yet")
+	}
+	return nil
+}
+
+// PID returns the process id, 0 while the broker is stopped.
+func (b *Broker) PID() int {
+	if b.process == nil {
+		return 0
+	}
+	return b.process.Process.Pid
+}
+
+// Kill ends the process with SIGKILL and waits for it.
+func (b *Broker) Kill() error { return b.end(syscall.SIGKILL, time.Minute) }
+
+// Stop asks the process to end with SIGTERM and waits for it. A broker that
+// takes more than a minute is killed and reported.
+func (b *Broker) Stop() error { return b.end(syscall.SIGTERM, time.Minute) }
+
+func (b *Broker) end(sig syscall.Signal, limit time.Duration) error {
+	if b.process == nil {
+		return nil
+	}
+	if err := b.process.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end %s: %w", b.Name, err)
+	}
+	select {
+	case <-b.exited:
+		b.process = nil
+		return nil
+	case <-time.After(limit):
+	}
+	_ = b.process.Process.Kill()
+	<-b.exited
+	b.process = nil
+	return fmt.Errorf("end %s: it ignored %s for %s", b.Name, sig, limit)
+}
+
+// Output returns the end of what the broker printed.
+func (b *Broker) Output() string {
+	const tail = 4096
+	data, err := os.ReadFile(b.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-tail):])
+}
+
+// newBroker fills in what both kinds share and makes their folders.
+func newBroker(name string, opts Options) (*Broker, error) {
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		Name:   name,
+		Addr:   fmt.Sprintf("127.0.0.1:%d", ports[0]),
+		Data:   filepath.Join(opts.Dir, name+"-data"),
+		output: filepath.Join(opts.Dir, name+".log"),
+	}
+	if err := os.MkdirAll(b.Data, 0o755); err != nil {
+		return nil, fmt.Errorf("make a folder for %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// freePorts returns n ports of 127.0.0.1 that nothing listened on just now.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}

@@ -1,0 +1,122 @@
+// kafkajs, by the command line of ../README.md.
+
+import { randomUUID } from "node:crypto";
+import kafkajs from "kafkajs";
+import { codecs } from "./codecs.js";
+import { bytes, emit, inputEnded, readRecords, text } from "./lines.js";
+
+const { Kafka, logLevel } = kafkajs;
+const [verb, bootstrap, topic, ...rest] = process.argv.slice(2);
+const options = Object.fromEntries(rest.map((option) => option.split(/=(.*)/s)));
+const kafka = new Kafka({ brokers: [bootstrap], clientId: "kafkajs", logLevel: logLevel.NOTHING });
+
+// Headers are an object here: those of one name become a list.
+function headersOf(list) {
+  const headers = {};
+  for (const { key, value } of list ?? []) (headers[key] ??= []).push(bytes(value));
+  return headers;
+}
+
+function emitRecord(partition, message) {
+  const headers = Object.entries(message.headers ?? {}).flatMap(([key, values]) =>
+    [values].flat().map((value) => ({ key, value: text(value) })),
+  );
+  emit("record", {
+    partition,
+    offset: Number(message.offset),
+    timestamp: Number(message.timestamp),
+    key: text(message.key),
+    value: text(message.value),
+    headers,
+  });
+}
+
+async function produce() {
+  const producer = kafka.producer({ idempotent: options.idempotent === "true", maxInFlightRequests: 1 });
+  await producer.connect();
+  const records = await readRecords();
+  const messages = records.map((r) => ({
+    partition: r.partition,
+    timestamp: String(r.timestamp),
+    key: bytes(r.key),
+    value: bytes(r.value),
+    headers: headersOf(r.headers),
+  }));
+  const answers = await producer.send({ topic, acks: -1, compression: codecs[options.codec], messages });
+  const next = new Map(answers.map((a) => [a.partition, Number(a.baseOffset)]));
+  records.forEach(({ partition }, index) => {
+    emit("acked", { index, partition, offset: next.get(partition) });
+    next.set(partition, next.get(partition) + 1);
+  });
+  await producer.disconnect();
+}
+
+async function startsAt(time) {
+  const admin = kafka.admin();
+  await admin.connect();
+  const starts = await admin.fetchTopicOffsetsByTimestamp(topic, time);
+  await admin.disconnect();
+  for (const { partition, offset } of starts) emit("start", { partition, offset: Number(offset) });
+  return starts;
+}
+
+async function consume() {
+  const starts = options.from === "time" ? await startsAt(Number(options.time)) : [];
+  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}` });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  let left = Number(options.count);
+  await new Promise((resolve, reject) => {
+    const eachMessage = async ({ partition, message }) => {
+      if (left <= 0) return;
+      emitRecord(partition, message);
+      if (--left === 0) resolve();
+    };
+    consumer.run({ eachMessage }).catch(reject);
+    for (const { partition, offset } of starts) consumer.seek({ topic, partition, offset });
+  });
+  await consumer.disconnect();
+}
+
+async function group() {
+  const consumer = kafka.consumer({ groupId: options.group, heartbeatInterval: 500 });
+  let owned = [];
+  const release = () => {
+    if (owned.length) emit("revoked", { partitions: owned });
+    owned = [];
+  };
+  consumer.on(consumer.events.REBALANCING, release);
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    release();
+    owned = payload.memberAssignment[topic] ?? [];
+    emit("assigned", { partitions: owned });
+  });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  let left = Number(options.count ?? Infinity);
+  await new Promise((resolve, reject) => {
+    inputEnded().then(() => left === Infinity && resolve());
+    const eachBatch = async ({ batch, resolveOffset, uncommittedOffsets, commitOffsetsIfNecessary, isRunning, isStale }) => {
+      for (const message of batch.messages) {
+        if (left <= 0 || !isRunning() || isStale()) break;
+        emitRecord(batch.partition, message);
+        resolveOffset(message.offset);
+        left--;
+      }
+      await commitOffsetsIfNecessary(uncommittedOffsets());
+      if (left <= 0) resolve();
+    };
+    consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch }).catch(reject);
+  });
+  await consumer.disconnect();
+  release();
+  emit("left");
+}
+
+try {
+  await { produce, consume, group }[verb]();
+  process.exit(0);
+} catch (err) {
+  emit("error", { message: String(err.stack) });
+  process.exit(1);
+}

@@ -1,0 +1,84 @@
+"""kafka-python."""
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+
+from lines import emit, emit_record, input_ended, main, read_records
+
+
+def produce(bootstrap, topic, options):
+    codec = options["codec"]
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap,
+        compression_type=None if codec == "none" else codec,
+        enable_idempotence=options.get("idempotent") == "true",
+        acks="all",
+        linger_ms=5,
+    )
+    sent = [
+        producer.send(topic, record["value"], record["key"], partition=record["partition"],
+                      timestamp_ms=record["timestamp"], headers=record["headers"])
+        for record in read_records()
+    ]
+    for index, future in enumerate(sent):
+        done = future.get(60)
+        emit("acked", index=index, partition=done.partition, offset=done.offset)
+    producer.close()
+
+
+def consume(bootstrap, topic, options):
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
+    partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+    consumer.assign(partitions)
+    if options.get("from") == "time":
+        for partition, found in consumer.offsets_for_times({p: int(options["time"]) for p in partitions}).items():
+            if found is None:
+                consumer.seek_to_end(partition)
+                found_offset = -1
+            else:
+                consumer.seek(partition, found.offset)
+                found_offset = found.offset
+            emit("start", partition=partition.partition, offset=found_offset)
+    left = int(options["count"])
+    while left > 0:
+        left -= show(consumer.poll(500))
+    consumer.close()
+
+
+def show(polled):
+    """Prints what a poll returned; returns how many records that were."""
+    records = [record for of_partition in polled.values() for record in of_partition]
+    for r in records:
+        emit_record(r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+    return len(records)
+
+
+class Listener(ConsumerRebalanceListener):
+    def on_partitions_assigned(self, assigned):
+        emit("assigned", partitions=[p.partition for p in assigned])
+
+    def on_partitions_revoked(self, revoked):
+        emit("revoked", partitions=[p.partition for p in revoked])
+
+
+def group(bootstrap, topic, options):
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=options["group"],
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        heartbeat_interval_ms=500,
+        partition_assignment_strategy=[RangePartitionAssignor],
+    )
+    consumer.subscribe([topic], listener=Listener())
+    left, ended = int(options.get("count", 0)), input_ended()
+    while left > 0 or not ("count" in options or ended.is_set()):
+        read = show(consumer.poll(100, max_records=left if "count" in options else 100))
+        if read:
+            consumer.commit()
+        left -= read
+    consumer.close(autocommit=False)
+    emit("left")
+
+
+main({"produce": produce, "consume": consume, "group": group})
