@@ -1,0 +1,111 @@
+package metadata
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+// The fields of each record type, in the order of their bytes.
+
+func (r *ClusterNamed) encode(e *encoder) { e.string(r.ClusterID) }
+func (r *ClusterNamed) decode(d *decoder) { r.ClusterID = d.string() }
+
+func (r *ControllerElected) encode(e *encoder) { e.int32(r.BrokerID) }
+func (r *ControllerElected) decode(d *decoder) { r.BrokerID = d.int32() }
+
+// endpointSize is the least that an endpoint takes.
+const endpointSize = 1 + 1 + 2 + 2
+
+func (r *BrokerRegistered) encode(e *encoder) {
+	b := &r.Broker
+	e.int32(b.ID)
+	e.int64(b.Epoch)
+	e.uuid(b.Incarnation)
+	e.string(b.Rack)
+	e.count(len(b.Endpoints))
+	for _, at := range b.Endpoints {
+		e.string(at.Listener)
+		e.string(at.Host)
+		e.int16(int16(at.Port))
+		e.int16(at.SecurityProtocol)
+	}
+}
+
+func (r *BrokerRegistered) decode(d *decoder) {
+	b := &r.Broker
+	b.ID = d.int32()
+	b.Epoch = d.int64()
+	b.Incarnation = d.uuid()
+	b.Rack = d.string()
+	b.Endpoints = make([]Endpoint, d.count(endpointSize))
+	for i := range b.Endpoints {
+		at := &b.Endpoints[i]
+		at.Listener = d.string()
+		at.Host = d.string()
+		at.Port = uint16(d.int16())
+		at.SecurityProtocol = d.int16()
+	}
+}
+
+func (r *TopicCreated) encode(e *encoder) {
+	e.string(r.Topic.Name)
+	e.uuid(r.Topic.ID)
+	e.partitions(r.Topic.Partitions)
+}
+
+func (r *TopicCreated) decode(d *decoder) {
+	r.Topic.Name = d.string()
+	r.Topic.ID = d.uuid()
+	r.Topic.Partitions = d.partitions()
+}
+
+func (r *PartitionsAdded) encode(e *encoder) {
+	e.uuid(r.TopicID)
+	e.int32(r.First)
+	e.partitions(r.Partitions)
+}
+
+func (r *PartitionsAdded) decode(d *decoder) {
+	r.TopicID = d.uuid()
+	r.First = d.int32()
+	r.Partitions = d.partitions()
+}
+
+func (r *PartitionChanged) encode(e *encoder) {
+	e.uuid(r.TopicID)
+	e.int32(r.Index)
+	e.partition(r.Partition)
+}
+
+func (r *PartitionChanged) decode(d *decoder) {
+	r.TopicID = d.uuid()
+	r.Index = d.int32()
+	r.Partition = d.partition()
+}
+
+func (r *TopicDeleted) encode(e *encoder) { e.uuid(r.TopicID) }
+func (r *TopicDeleted) decode(d *decoder) { r.TopicID = d.uuid() }
+
+func (r *ConfigSet) encode(e *encoder) {
+	e.int16(int16(r.Resource.Type))
+	e.string(r.Resource.Name)
+	e.string(r.Name)
+	e.nullable(r.Value)
+}
+
+func (r *ConfigSet) decode(d *decoder) {
+	r.Resource.Type = kmsg.ConfigResourceType(d.int16())
+	r.Resource.Name = d.string()
+	r.Name = d.string()
+	r.Value = d.nullable()
+}
+
+func (r *ProducerIDsAllocated) encode(e *encoder) { e.int64(r.Next) }
+func (r *ProducerIDsAllocated) decode(d *decoder) { r.Next = d.int64() }
+
+func (r *FeatureLevelSet) encode(e *encoder) {
+	e.string(r.Name)
+	e.int16(r.Level)
+}
+
+func (r *FeatureLevelSet) decode(d *decoder) {
+	r.Name = d.string()
+	r.Level = d.int16()
+}

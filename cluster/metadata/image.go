@@ -1,0 +1,119 @@
+package metadata
+
+import (
+	"bytes"
+	"cmp"
+	"iter"
+	"strings"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// Image is the cluster's metadata at one moment. The zero value is not ready:
+// begin with [Empty].
+type Image struct {
+	// ClusterID is empty until the cluster is named.
+	ClusterID string
+	// ControllerID is the broker that decides; -1 before there is one.
+	ControllerID int32
+	// NextProducerID is the lowest producer id that was never handed out.
+	NextProducerID int64
+
+	topics     tree[string, *Topic]
+	topicIDs   tree[protocol.TopicID, *Topic]
+	alike      tree[alikeName, struct{}]
+	partitions int
+	brokers    tree[int32, *Broker]
+	configs    tree[Resource, map[string]string]
+	features   tree[string, int16]
+}
+
+// alikeName sorts the names that hold '.' or '_' by what metrics make of them,
+// so that those which look the same there stand side by side.
+type alikeName struct{ metric, name string }
+
+// Empty returns the image before the first record.
+func Empty() *Image {
+	return &Image{
+		ControllerID: -1,
+		topics:       newTree[string, *Topic](strings.Compare),
+		topicIDs:     newTree[protocol.TopicID, *Topic](compareTopicIDs),
+		alike:        newTree[alikeName, struct{}](compareAlike),
+		brokers:      newTree[int32, *Broker](cmp.Compare[int32]),
+		configs:      newTree[Resource, map[string]string](compareResources),
+		features:     newTree[string, int16](strings.Compare),
+	}
+}
+
+func compareTopicIDs(a, b protocol.TopicID) int { return bytes.Compare(a[:], b[:]) }
+
+func compareAlike(a, b alikeName) int {
+	return cmp.Or(strings.Compare(a.metric, b.metric), strings.Compare(a.name, b.name))
+}
+
+// Topic returns the topic of that name.
+func (i *Image) Topic(name string) (*Topic, bool) { return i.topics.get(name) }
+
+// TopicByID returns the topic of that id.
+func (i *Image) TopicByID(id protocol.TopicID) (*Topic, bool) { return i.topicIDs.get(id) }
+
+// Topics yields all topics, sorted by name.
+func (i *Image) Topics() iter.Seq[*Topic] { return values(i.topics.all()) }
+
+// TopicsAfter yields the topics whose name sorts after the given one, which
+// need not exist, sorted by name.
+func (i *Image) TopicsAfter(name string) iter.Seq[*Topic] {
+	// No string sorts between a name and the name with a zero byte at its end.
+	return values(i.topics.from(name + "\x00"))
+}
+
+// NumTopics returns how many topics there are.
+func (i *Image) NumTopics() int { return i.topics.count }
+
+// NumPartitions returns how many partitions all topics have together.
+func (i *Image) NumPartitions() int { return i.partitions }
+
+// TopicLike returns a topic whose name differs from the given one but becomes
+// the same where '.' turns into '_', as it does in the names of metrics.
+func (i *Image) TopicLike(name string) (string, bool) {
+	metric := metricName(name)
+	for like := range i.alike.from(alikeName{metric: metric}) {
+		if like.metric != metric {
+			break
+		}
+		if like.name != name {
+			return like.name, true
+		}
+	}
+	return "", false
+}
+
+func metricName(topic string) string { return strings.ReplaceAll(topic, ".", "_") }
+
+// Brokers yields all brokers, sorted by id.
+func (i *Image) Brokers() iter.Seq[*Broker] { return values(i.brokers.all()) }
+
+// Broker returns the broker of that id.
+func (i *Image) Broker(id int32) (*Broker, bool) { return i.brokers.get(id) }
+
+// NumBrokers returns how many brokers are registered.
+func (i *Image) NumBrokers() int { return i.brokers.count }
+
+// Config returns the configs set at run time for one resource; nil for none.
+func (i *Image) Config(r Resource) map[string]string {
+	set, _ := i.configs.get(r)
+	return set
+}
+
+// Features yields the finalized feature levels (KIP-584), sorted by name.
+func (i *Image) Features() iter.Seq2[string, int16] { return i.features.all() }
+
+func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, v := range entries {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,357 @@
+package metadata
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// drawRecord draws a record that fits the image.
+func drawRecord(t *rapid.T, img *Image) Record {
+	topics := slices.Collect(img.Topics())
+	kinds := []recordType{typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet}
+	if img.ClusterID == "" {
+		kinds = append(kinds, typeClusterNamed)
+	}
+	if len(topics) > 0 {
+		kinds = append(kinds, typePartitionsAdded, typeTopicDeleted, typePartitionChanged)
+	}
+	switch rapid.SampledFrom(kinds).Draw(t, "type") {
+	case typeClusterNamed:
+		return &ClusterNamed{rapid.StringMatching("[a-z]{1,22}").Draw(t, "cluster")}
+	case typeControllerElected:
+		return &ControllerElected{rapid.Int32Range(0, 5).Draw(t, "controller")}
+	case typeBrokerRegistered:
+		return &BrokerRegistered{drawBroker(t)}
+	case typeTopicCreated:
+		return drawTopic(t, img)
+	case typeProducerIDsAllocated:
+		return &ProducerIDsAllocated{img.NextProducerID + rapid.Int64Range(0, 1000).Draw(t, "ids")}
+	case typeFeatureLevelSet:
+		return &FeatureLevelSet{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "feature"), rapid.Int16Range(0, 3).Draw(t, "level")}
+	case typeConfigSet:
+		return drawConfig(t, topics)
+	case typePartitionsAdded:
+		topic := rapid.SampledFrom(topics).Draw(t, "topic")
+		return &PartitionsAdded{topic.ID, int32(len(topic.Partitions)), drawPartitions(t)}
+	case typePartitionChanged:
+		topic := rapid.SampledFrom(topics).Draw(t, "topic")
+		return &PartitionChanged{topic.ID, int32(rapid.IntRange(0, len(topic.Partitions)-1).Draw(t, "index")), drawPartitions(t)[0]}
+	}
+	return &TopicDeleted{rapid.SampledFrom(topics).Draw(t, "topic").ID}
+}
+
+func drawTopic(t *rapid.T, img *Image) Record {
+	for {
+		name := rapid.StringMatching("[ab._]{1,4}").Draw(t, "name")
+		id := protocol.TopicID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		_, named := img.Topic(name)
+		_, known := img.TopicByID(id)
+		if !named && !known {
+			return &TopicCreated{Topic{Name: name, ID: id, Partitions: drawPartitions(t)}}
+		}
+	}
+}
+
+func drawPartitions(t *rapid.T) []Partition {
+	all := make([]Partition, rapid.IntRange(1, 3).Draw(t, "partitions"))
+	brokers := rapid.SliceOfN(rapid.Int32Range(1, 3), 0, 3)
+	for i := range all {
+		all[i] = Partition{
+			Leader:         rapid.Int32().Draw(t, "leader"),
+			LeaderEpoch:    rapid.Int32().Draw(t, "leader epoch"),
+			PartitionEpoch: rapid.Int32().Draw(t, "partition epoch"),
+			Replicas:       brokers.Draw(t, "replicas"),
+			ISR:            brokers.Draw(t, "isr"),
+		}
+	}
+	return all
+}
+
+func drawBroker(t *rapid.T) Broker {
+	b := Broker{ID: rapid.Int32Range(0, 3).Draw(t, "broker"), Epoch: rapid.Int64().Draw(t, "epoch"), Rack: rapid.String().Draw(t, "rack")}
+	copy(b.Incarnation[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "incarnation"))
+	b.Endpoints = make([]Endpoint, rapid.IntRange(0, 2).Draw(t, "endpoints"))
+	for i := range b.Endpoints {
+		b.Endpoints[i] = Endpoint{rapid.String().Draw(t, "listener"), rapid.String().Draw(t, "host"), rapid.Uint16().Draw(t, "port"), rapid.Int16().Draw(t, "security")}
+	}
+	return b
+}
+
+func drawConfig(t *rapid.T, topics []*Topic) Record {
+	resource := BrokerResource(rapid.SampledFrom([]string{"", "1"}).Draw(t, "broker"))
+	if len(topics) > 0 && rapid.Bool().Draw(t, "of a topic") {
+		resource = TopicResource(rapid.SampledFrom(topics).Draw(t, "topic").Name)
+	}
+	set := &ConfigSet{Resource: resource, Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "config")}
+	if rapid.Bool().Draw(t, "sets") {
+		value := rapid.String().Draw(t, "value")
+		set.Value = &value
+	}
+	return set
+}
+
+func drawHistory(t *rapid.T) (*Image, []Record) {
+	img := Empty()
+	var history []Record
+	for range rapid.IntRange(0, 40).Draw(t, "records") {
+		r := drawRecord(t, img)
+		img = mustApply(t, img, r)
+		history = append(history, r)
+	}
+	return img, history
+}
+
+func mustApply(t interface{ Fatal(...any) }, img *Image, records ...Record) *Image {
+	next, _, err := img.Apply(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// throughBytes encodes and decodes the records.
+func throughBytes(t *rapid.T, records []Record) []Record {
+	read := make([]Record, len(records))
+	for i, r := range records {
+		var err error
+		if read[i], err = Decode(Encode(nil, r)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(read[i], r) {
+			t.Fatalf("read %+v, wrote %+v", read[i], r)
+		}
+	}
+	return read
+}
+
+// content is all that an image says.
+func content(img *Image) []Record { return slices.Collect(img.Records()) }
+
+func requireEqual(t *rapid.T, got, want *Image) {
+	if !reflect.DeepEqual(content(got), content(want)) {
+		t.Fatalf("got %+v, want %+v", content(got), content(want))
+	}
+	if got.NumTopics() != want.NumTopics() || got.NumPartitions() != want.NumPartitions() || got.NumBrokers() != want.NumBrokers() {
+		t.Fatal("counts differ")
+	}
+	if !reflect.DeepEqual(slices.Collect(keys(got.alike)), slices.Collect(keys(want.alike))) {
+		t.Fatal("names that look alike differ")
+	}
+}
+
+func keys[K, V any](t tree[K, V]) func(func(K) bool) {
+	return func(yield func(K) bool) {
+		for k := range t.all() {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// TestReplay: the history as bytes, in one Apply or many, and the snapshot as
+// bytes all lead to the same image.
+func TestReplay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		img, history := drawHistory(t)
+		requireEqual(t, mustApply(t, Empty(), throughBytes(t, history)...), img)
+		requireEqual(t, mustApply(t, Empty(), throughBytes(t, content(img))...), img)
+	})
+}
+
+// TestApplyLeavesTheOldImage: whatever comes after, an image stays.
+func TestApplyLeavesTheOldImage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		img, _ := drawHistory(t)
+		before := encoded(img)
+		next := img
+		for range 10 {
+			next = mustApply(t, next, drawRecord(t, next))
+		}
+		if after := encoded(img); !bytes.Equal(after, before) {
+			t.Fatalf("was %q, became %q", before, after)
+		}
+	})
+}
+
+// encoded is an image's snapshot as bytes.
+func encoded(img *Image) []byte {
+	var b []byte
+	for r := range img.Records() {
+		b = Encode(b, r)
+	}
+	return b
+}
+
+// TestLookups: names and ids find the same topics as the sorted walk.
+func TestLookups(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		img, _ := drawHistory(t)
+		partitions := 0
+		var names []string
+		for topic := range img.Topics() {
+			byName, _ := img.Topic(topic.Name)
+			byID, _ := img.TopicByID(topic.ID)
+			if byName != topic || byID != topic {
+				t.Fatalf("%s: by name %v, by id %v", topic.Name, byName, byID)
+			}
+			names = append(names, topic.Name)
+			partitions += len(topic.Partitions)
+		}
+		if !slices.IsSorted(names) || img.NumPartitions() != partitions {
+			t.Fatalf("%v with %d partitions, counted %d", names, partitions, img.NumPartitions())
+		}
+		after := rapid.StringMatching("[ab._]{0,4}").Draw(t, "after")
+		var got []string
+		for topic := range img.TopicsAfter(after) {
+			got = append(got, topic.Name)
+		}
+		want := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n <= after })
+		if !slices.Equal(got, want) {
+			t.Fatalf("after %s: %v, want %v", after, got, want)
+		}
+		requireLike(t, img, names, after)
+	})
+}
+
+func requireLike(t *rapid.T, img *Image, names []string, name string) {
+	want := slices.ContainsFunc(names, func(n string) bool {
+		return n != name && metricName(n) == metricName(name)
+	})
+	if like, got := img.TopicLike(name); got != want || got && metricName(like) != metricName(name) {
+		t.Fatalf("like %s among %v: %s %v, want %v", name, names, like, got, want)
+	}
+}
+
+// TestDecodeTruncated: no part of a record is taken for a whole one, and
+// nothing a damaged one counts is believed.
+func TestDecodeTruncated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		img, _ := drawHistory(t)
+		whole := Encode(nil, drawRecord(t, img))
+		for n := range whole {
+			if r, err := Decode(whole[:n]); err == nil {
+				t.Fatalf("%d of %d bytes read as %+v", n, len(whole), r)
+			}
+		}
+		if _, err := Decode(append(whole, 0)); err == nil {
+			t.Fatal("a byte too many was read")
+		}
+		at := rapid.IntRange(3, len(whole)-1).Draw(t, "damaged at")
+		damaged := append(slices.Clone(whole[:at]), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f)
+		Decode(damaged) // must neither panic nor take memory for it
+	})
+}
+
+func TestDecodeNewer(t *testing.T) {
+	record := Encode(nil, &ControllerElected{7})
+	record[1] = recordVersion + 1
+	got, err := Decode(append(record, "a field to come"...))
+	if err != nil || got.(*ControllerElected).BrokerID != 7 {
+		t.Errorf("a newer version that is readable: %+v, %v", got, err)
+	}
+	record[2] = recordVersion + 1
+	if _, err := Decode(record); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("a newer version that is not readable: %v", err)
+	}
+	if _, err := Decode([]byte{200, 0, 0}); err == nil || !strings.Contains(err.Error(), "type 200") {
+		t.Errorf("an unknown type: %v", err)
+	}
+}
+
+// TestSharedISR: an ISR of all replicas costs no memory of its own.
+func TestSharedISR(t *testing.T) {
+	r, err := Decode(Encode(nil, &PartitionChanged{Partition: Partition{Replicas: []int32{1, 2}, ISR: []int32{1, 2}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := r.(*PartitionChanged).Partition
+	if &p.Replicas[0] != &p.ISR[0] {
+		t.Error("the ISR is a copy")
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	id, other := protocol.TopicID{1}, protocol.TopicID{2}
+	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5},
+		&TopicCreated{Topic{Name: "a", ID: id, Partitions: make([]Partition, 2)}})
+	value := "v"
+	for _, c := range []struct {
+		record Record
+		want   string
+	}{
+		{&ClusterNamed{"d"}, "cluster c cannot become d"},
+		{&TopicCreated{Topic{Name: "a", ID: other}}, "topic a exists"},
+		{&TopicCreated{Topic{Name: "b", ID: id}}, "exists"},
+		{&PartitionsAdded{TopicID: other}, "not known"},
+		{&PartitionsAdded{TopicID: id, First: 1}, "has 2 partitions"},
+		{&PartitionChanged{TopicID: other}, "not known"},
+		{&PartitionChanged{TopicID: id, Index: 2}, "no partition 2"},
+		{&PartitionChanged{TopicID: id, Index: -1}, "no partition -1"},
+		{&TopicDeleted{other}, "not known"},
+		{&ConfigSet{TopicResource("b"), "k", &value}, "topic b, which is not known"},
+		{&ConfigSet{TopicResource("b"), "k", nil}, "topic b, which is not known"},
+		{&ProducerIDsAllocated{4}, "below 5"},
+	} {
+		if _, _, err := img.Apply([]Record{c.record}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.record, err, c.want)
+		}
+	}
+}
+
+func TestIsInternal(t *testing.T) {
+	for name, want := range map[string]bool{"__consumer_offsets": true, "__transaction_state": true, "__own": false} {
+		if (&Topic{Name: name}).Internal() != want {
+			t.Errorf("%s: want %v", name, want)
+		}
+	}
+}
+
+// BenchmarkCreateTopic adds one topic of ten partitions to 100,000 others.
+func BenchmarkCreateTopic(b *testing.B) {
+	img := crowded(b, 100_000)
+	for n := 0; b.Loop(); n++ {
+		_, _, err := img.Apply([]Record{&TopicCreated{numbered(100_000 + n)}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTopic(b *testing.B) {
+	img := crowded(b, 100_000)
+	names := make([]string, 1024)
+	for i := range names {
+		names[i] = numbered(i * 97).Name
+	}
+	for n := 0; b.Loop(); n++ {
+		if _, found := img.Topic(names[n%len(names)]); !found {
+			b.Fatal("not found")
+		}
+	}
+}
+
+func crowded(b *testing.B, topics int) *Image {
+	img := Empty()
+	for n := range topics {
+		img = mustApply(b, img, &TopicCreated{numbered(n)})
+	}
+	return img
+}
+
+func numbered(n int) Topic {
+	t := Topic{Name: fmt.Sprintf("topic-%d.events", n), ID: protocol.NewTopicID(), Partitions: make([]Partition, 10)}
+	lone := []int32{1}
+	for i := range t.Partitions {
+		t.Partitions[i] = Partition{Leader: 1, Replicas: lone, ISR: lone}
+	}
+	return t
+}

@@ -1,0 +1,114 @@
+package metadata
+
+import "github.com/klamm-io/klamm/protocol"
+
+// Record is one step in the history of the metadata. Its types are those of
+// this file; [Encode] and [Decode] are their form in the metadata log, which
+// docs/formats/metadata-records.md draws.
+type Record interface {
+	kind() recordType
+	encode(*encoder)
+	decode(*decoder)
+	apply(*change) error
+}
+
+// recordType is the first byte of a record. A number that was given once is
+// never given again.
+type recordType uint8
+
+const (
+	typeClusterNamed         recordType = 1
+	typeControllerElected    recordType = 2
+	typeBrokerRegistered     recordType = 3
+	typeTopicCreated         recordType = 4
+	typePartitionsAdded      recordType = 5
+	typePartitionChanged     recordType = 6
+	typeTopicDeleted         recordType = 7
+	typeConfigSet            recordType = 8
+	typeProducerIDsAllocated recordType = 9
+	typeFeatureLevelSet      recordType = 10
+)
+
+// newRecord returns an empty record of a type, nil for a type not known here.
+func newRecord(t recordType) Record {
+	switch t {
+	case typeClusterNamed:
+		return new(ClusterNamed)
+	case typeControllerElected:
+		return new(ControllerElected)
+	case typeBrokerRegistered:
+		return new(BrokerRegistered)
+	case typeTopicCreated:
+		return new(TopicCreated)
+	case typePartitionsAdded:
+		return new(PartitionsAdded)
+	case typePartitionChanged:
+		return new(PartitionChanged)
+	case typeTopicDeleted:
+		return new(TopicDeleted)
+	case typeConfigSet:
+		return new(ConfigSet)
+	case typeProducerIDsAllocated:
+		return new(ProducerIDsAllocated)
+	case typeFeatureLevelSet:
+		return new(FeatureLevelSet)
+	}
+	return nil
+}
+
+// ClusterNamed gives the cluster its id, once.
+type ClusterNamed struct{ ClusterID string }
+
+// ControllerElected says which broker decides from here on.
+type ControllerElected struct{ BrokerID int32 }
+
+// BrokerRegistered adds a broker, or replaces what was known of it.
+type BrokerRegistered struct{ Broker Broker }
+
+// TopicCreated adds a topic with its first partitions.
+type TopicCreated struct{ Topic Topic }
+
+// PartitionsAdded adds partitions to a topic. First is the index of the first
+// new one, which is how many there were before.
+type PartitionsAdded struct {
+	TopicID    protocol.TopicID
+	First      int32
+	Partitions []Partition
+}
+
+// PartitionChanged replaces what is known of one partition.
+type PartitionChanged struct {
+	TopicID   protocol.TopicID
+	Index     int32
+	Partition Partition
+}
+
+// TopicDeleted takes away a topic, its partitions and its configs.
+type TopicDeleted struct{ TopicID protocol.TopicID }
+
+// ConfigSet sets one config of a resource, or with a nil Value takes it back.
+type ConfigSet struct {
+	Resource Resource
+	Name     string
+	Value    *string
+}
+
+// ProducerIDsAllocated says that all producer ids below Next are handed out.
+type ProducerIDsAllocated struct{ Next int64 }
+
+// FeatureLevelSet finalizes a feature at a level; 0 takes it away.
+type FeatureLevelSet struct {
+	Name  string
+	Level int16
+}
+
+func (*ClusterNamed) kind() recordType         { return typeClusterNamed }
+func (*ControllerElected) kind() recordType    { return typeControllerElected }
+func (*BrokerRegistered) kind() recordType     { return typeBrokerRegistered }
+func (*TopicCreated) kind() recordType         { return typeTopicCreated }
+func (*PartitionsAdded) kind() recordType      { return typePartitionsAdded }
+func (*PartitionChanged) kind() recordType     { return typePartitionChanged }
+func (*TopicDeleted) kind() recordType         { return typeTopicDeleted }
+func (*ConfigSet) kind() recordType            { return typeConfigSet }
+func (*ProducerIDsAllocated) kind() recordType { return typeProducerIDsAllocated }
+func (*FeatureLevelSet) kind() recordType      { return typeFeatureLevelSet }

@@ -1,0 +1,60 @@
+package metadata
+
+import (
+	"iter"
+	"maps"
+	"slices"
+)
+
+// Records yields records that lead from [Empty] to this image, in an order of
+// their own: they are its snapshot.
+func (i *Image) Records() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield)
+	}
+}
+
+func (i *Image) yieldCluster(yield func(Record) bool) bool {
+	if i.ClusterID != "" && !yield(&ClusterNamed{i.ClusterID}) {
+		return false
+	}
+	if i.ControllerID >= 0 && !yield(&ControllerElected{i.ControllerID}) {
+		return false
+	}
+	for name, level := range i.Features() {
+		if !yield(&FeatureLevelSet{name, level}) {
+			return false
+		}
+	}
+	return i.NextProducerID == 0 || yield(&ProducerIDsAllocated{i.NextProducerID})
+}
+
+func (i *Image) yieldBrokers(yield func(Record) bool) bool {
+	for b := range i.Brokers() {
+		if !yield(&BrokerRegistered{*b}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i *Image) yieldTopics(yield func(Record) bool) bool {
+	for t := range i.Topics() {
+		if !yield(&TopicCreated{*t}) {
+			return false
+		}
+	}
+	return true
+}
+
+func (i *Image) yieldConfigs(yield func(Record) bool) bool {
+	for r, set := range i.configs.all() {
+		for _, name := range slices.Sorted(maps.Keys(set)) {
+			value := set[name]
+			if !yield(&ConfigSet{r, name, &value}) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,77 @@
+package metadata
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// The topics that the broker keeps its own state in.
+const (
+	ConsumerOffsets  = "__consumer_offsets"
+	TransactionState = "__transaction_state"
+)
+
+// IsInternal reports whether the topic of that name belongs to the broker:
+// clients may read it but not write to it.
+func IsInternal(name string) bool { return name == ConsumerOffsets || name == TransactionState }
+
+// Topic is one topic. Partition n is Partitions[n].
+type Topic struct {
+	Name       string
+	ID         protocol.TopicID
+	Partitions []Partition
+}
+
+// Internal reports whether the topic belongs to the broker.
+func (t *Topic) Internal() bool { return IsInternal(t.Name) }
+
+// Partition says which brokers hold a partition.
+type Partition struct {
+	Leader         int32 // -1: none
+	LeaderEpoch    int32 // counts the leaders so far, from 0
+	PartitionEpoch int32 // counts all changes to this struct, from 0
+	Replicas       []int32
+	ISR            []int32
+}
+
+// Broker is one member of the cluster.
+type Broker struct {
+	ID          int32
+	Epoch       int64    // grows with each registration in the cluster
+	Incarnation [16]byte // a random UUID for each start of the process
+	Endpoints   []Endpoint
+	Rack        string // empty: none
+}
+
+// Endpoint is where one listener of a broker is reached.
+type Endpoint struct {
+	Listener         string
+	Host             string
+	Port             uint16
+	SecurityProtocol int16 // 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL
+}
+
+// Resource names what a config belongs to: a topic by name, a broker by its id
+// in decimal, and all brokers by the empty name.
+type Resource struct {
+	Type kmsg.ConfigResourceType
+	Name string
+}
+
+// TopicResource names a topic's configs.
+func TopicResource(name string) Resource {
+	return Resource{kmsg.ConfigResourceTypeTopic, name}
+}
+
+// BrokerResource names a broker's configs, or with "" those of all brokers.
+func BrokerResource(id string) Resource {
+	return Resource{kmsg.ConfigResourceTypeBroker, id}
+}
+
+func compareResources(a, b Resource) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name))
+}
