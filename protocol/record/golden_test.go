@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,5 +148,24 @@ func checkSameMarker(t *testing.T, marker Batch, want int16) {
 	}
 	if built, err := builder.Build(nil); err != nil || !bytes.Equal(built, marker) {
 		t.Errorf("%v\nKafka's %x\nours    %x", err, []byte(marker), []byte(built))
+	}
+}
+
+// TestTheDocumentShowsTheMarker wants the bytes drawn in the description of the format to be those that Kafka wrote.
+func TestTheDocumentShowsTheMarker(t *testing.T) {
+	text, err := os.ReadFile("../../docs/formats/record-batch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, drawn, _ := strings.Cut(string(text), "as Kafka 4.3 wrote it:\n\n```\n")
+	drawn, _, _ = strings.Cut(drawn, "```")
+	var digits strings.Builder
+	for line := range strings.Lines(drawn) {
+		column, _, _ := strings.Cut(line, "   ")
+		digits.WriteString(strings.ReplaceAll(column, " ", ""))
+	}
+	_, marker := loadBatch(t, "commit")
+	if want := hex.EncodeToString(marker); digits.String() != want {
+		t.Errorf("the document shows %s\nKafka wrote        %s", digits.String(), want)
 	}
 }
