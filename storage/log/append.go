@@ -1,0 +1,193 @@
+package log
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// AppendOptions is how records come to be appended.
+type AppendOptions struct {
+	Now         time.Time
+	LeaderEpoch int32
+	Origin      Origin
+}
+
+// AppendResult is where records were appended.
+type AppendResult struct {
+	BaseOffset    int64
+	LastOffset    int64
+	LogAppendTime int64         // milliseconds, -1 where the producer's timestamps are kept
+	Duplicate     bool          // the same batch is in the log already, at these offsets
+	RecordErrors  []RecordError // of a refused batch
+}
+
+// Append appends batches in Kafka's format 2. They are changed in place: they
+// get their offsets, the leader epoch, and what the configuration asks for.
+//
+// A refused batch leaves the log as it was; the error wraps the *kerr.Error that
+// Kafka answers. Nobody else may use records during the call; afterwards the log
+// keeps no reference to it.
+func (l *Log) Append(records []byte, o AppendOptions) (AppendResult, error) {
+	if err := l.Failed(); err != nil {
+		return AppendResult{}, storageError(err)
+	}
+	c := l.config.Load()
+	a := admissions.Get().(*admission)
+	defer a.retire()
+	if err := a.admit(l.TopicPartition, records, c, &o); err != nil {
+		return AppendResult{RecordErrors: a.errors}, err
+	}
+	result, err := l.write(a, c, &o)
+	if err != nil || result.Duplicate {
+		return result, err
+	}
+	l.appended(c, result)
+	return result, nil
+}
+
+// write gives the admitted batches their offsets and writes them.
+func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Load() {
+		return AppendResult{}, fmt.Errorf("append to %s: it is closed: %w", l, kerr.NotLeaderForPartition)
+	}
+	if duplicate, err := l.checkProducers(a, o); err != nil || duplicate != nil {
+		return duplicateResult(duplicate), err
+	}
+	base := l.End()
+	next := l.assignOffsets(a, base, o.LeaderEpoch)
+	newest := newestOf(a.batches)
+	s, err := l.segmentFor(a, newest.timestamp, next-1, c, o.Now)
+	if err != nil {
+		return AppendResult{}, storageError(err)
+	}
+	if err := l.noteEpoch(o.LeaderEpoch, base); err != nil {
+		return AppendResult{}, storageError(err)
+	}
+	if err, broken := s.append(a.bytes, a.batches, c.IndexIntervalBytes); err != nil {
+		if broken != nil {
+			l.fail(broken)
+		}
+		return AppendResult{}, storageError(err)
+	}
+	l.noteProducers(a, o.Now)
+	l.bookmarks.setEnd(bookmark{offset: next, base: s.base, position: s.size.Load()})
+	l.end.Store(next)
+	l.unverified.Add(int64(len(a.bytes)))
+	result := AppendResult{BaseOffset: base, LastOffset: next - 1, LogAppendTime: -1}
+	if c.LogAppendTime {
+		result.LogAppendTime = o.Now.UnixMilli()
+	}
+	return result, nil
+}
+
+// assignOffsets writes offsets and the leader epoch into the batches and returns
+// the offset after them.
+func (l *Log) assignOffsets(a *admission, base int64, epoch int32) int64 {
+	for _, b := range a.batches {
+		b.SetBaseOffset(base)
+		b.SetPartitionLeaderEpoch(epoch)
+		base = b.NextOffset()
+	}
+	return base
+}
+
+// newestOf returns the largest timestamp and the last offset of its batch.
+func newestOf(batches []admitted) timeEntry {
+	newest := noTime
+	for _, b := range batches {
+		if b.maxTimestamp > newest.timestamp {
+			newest = timeEntry{timestamp: b.maxTimestamp, offset: b.LastOffset()}
+		}
+	}
+	return newest
+}
+
+// segmentFor returns the active segment, a new one where the present one is
+// full or old. The caller holds mu.
+func (l *Log) segmentFor(a *admission, newest, last int64, c *Config, now time.Time) (*segment, error) {
+	s := l.active()
+	if !s.mustRoll(int64(len(a.bytes)), newest, last, c, now) {
+		return s, nil
+	}
+	return l.roll(now)
+}
+
+// mustRoll decides as Kafka does: a segment ends by size, by the age of its
+// first record (in the records' own time), by the size of its indexes, and where
+// an offset would not fit into an index entry.
+func (s *segment) mustRoll(more, newest, last int64, c *Config, now time.Time) bool {
+	size := s.size.Load()
+	if size == 0 {
+		return false
+	}
+	age := now.Sub(s.created)
+	if first := s.loadFirstTimestamp(); first >= 0 && newest >= 0 {
+		age = time.Duration(newest-first) * time.Millisecond
+	}
+	return size > int64(c.SegmentBytes)-more ||
+		age > c.SegmentAge-s.jitter(c) ||
+		s.index.bytes()+offsetEntryWidth > c.SegmentIndexBytes ||
+		s.times.bytes()+2*timeEntryWidth > c.SegmentIndexBytes ||
+		last-s.base > maxRelativeOffset
+}
+
+// maxRelativeOffset is the largest distance from a segment's base offset that
+// its indexes can hold.
+const maxRelativeOffset = 1<<31 - 1
+
+// jitter spreads the rolls of segments that were begun together.
+func (s *segment) jitter(c *Config) time.Duration {
+	most := min(c.SegmentJitter, c.SegmentAge)
+	if most <= 0 {
+		return 0
+	}
+	return time.Duration(rand.New(rand.NewPCG(uint64(s.base), uint64(s.created.UnixNano()))).Int64N(int64(most)))
+}
+
+// roll ends the active segment and begins the next at the log's end. The caller
+// holds mu.
+func (l *Log) roll(now time.Time) (*segment, error) {
+	old := l.active()
+	if err := old.seal(); err != nil {
+		return nil, fmt.Errorf("complete the indexes of %s: %w", old.records.name, err)
+	}
+	if err := l.storeProducers(); err != nil {
+		return nil, err
+	}
+	s := newSegment(l.dir.fs, l.path, l.End())
+	if _, err := s.records.acquire(); err != nil {
+		return nil, err
+	}
+	s.records.release()
+	l.namesChanged = true
+	l.addSegment(s, now)
+	return s, nil
+}
+
+// noteEpoch remembers where a leader epoch begins (KIP-101). The caller holds mu.
+func (l *Log) noteEpoch(epoch int32, start int64) error {
+	if !l.epochs.assign(epoch, start) {
+		return nil
+	}
+	return l.storeEpochs()
+}
+
+// appended lets what was written become committed: at once, or with the next
+// flush.
+func (l *Log) appended(c *Config, r AppendResult) {
+	switch {
+	case c.FlushOnAck:
+		l.requestFlush()
+		return
+	case r.LastOffset+1-l.Flushed() >= c.FlushMessages:
+		l.requestFlush()
+	}
+	if l.onCommitted != nil {
+		l.onCommitted(r.LastOffset + 1)
+	}
+}

@@ -1,0 +1,56 @@
+package log
+
+import "sync"
+
+// damage is what is known to be wrong in a segment's file: stretches whose
+// bytes fail their checksum. Readers are refused them. The zero value knows of
+// none. It is safe for concurrent use.
+type damage struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	stretches []stretch // ascending by from
+}
+
+// stretch is the bytes of a file at positions from up to but not including to.
+type stretch struct{ from, to int64 }
+
+// add notes a stretch and reports whether it is new.
+func (d *damage) add(s stretch) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := 0
+	for ; at < len(d.stretches) && d.stretches[at].from <= s.from; at++ {
+		if d.stretches[at] == s {
+			return false
+		}
+	}
+	d.stretches = append(d.stretches, stretch{})
+	copy(d.stretches[at+1:], d.stretches[at:])
+	d.stretches[at] = s
+	return true
+}
+
+// soundUntil returns the position up to which what lies between from and to is
+// not known to be damaged.
+func (d *damage) soundUntil(from, to int64) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.stretches {
+		if s.to > from && s.from < to {
+			return max(from, s.from)
+		}
+	}
+	return to
+}
+
+// after returns the end of the first damaged stretch that ends beyond position.
+func (d *damage) after(position int64) (end int64, known bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.stretches {
+		if s.to > position {
+			return s.to, true
+		}
+	}
+	return 0, false
+}

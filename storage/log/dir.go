@@ -1,0 +1,337 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// Names of files in a folder of logs; Kafka's, but for the lock.
+const (
+	lockFile             = ".lock"
+	cleanShutdownFile    = ".kafka_cleanshutdown"
+	recoveryPointFile    = "recovery-point-offset-checkpoint"
+	logStartFile         = "log-start-offset-checkpoint"
+	metaPropertiesFile   = "meta.properties"
+	cleanShutdownContent = `{"version":0,"brokerEpoch":-1}`
+)
+
+// DirConfig is how a folder of logs behaves.
+type DirConfig struct {
+	NodeID              int32
+	CheckpointInterval  time.Duration // log.flush.offset.checkpoint.interval.ms
+	RetentionInterval   time.Duration // log.retention.check.interval.ms
+	ProducerExpiry      time.Duration // producer.id.expiration.ms
+	Flushes             int           // logs that may flush at the same time
+	ScrubBytesPerSecond int64         // 0 turns the scrub off
+	ScrubInterval       time.Duration // from the start of one pass over all logs to the next
+}
+
+// Observer hears of what monitors want to know. It is called from any goroutine
+// and must not block.
+type Observer interface {
+	Flushed(took time.Duration)
+	Damaged(tp protocol.TopicPartition)
+}
+
+// Deps is what a Dir uses.
+type Deps struct {
+	FS      disk.FS
+	Logger  *slog.Logger
+	Observe Observer
+}
+
+// Dir is a folder of logs, which belongs to this process alone while it is open.
+// It is safe for concurrent use.
+type Dir struct {
+	path    string
+	config  DirConfig
+	fs      disk.FS
+	logger  *slog.Logger
+	observe Observer
+	unlock  func() error
+	clean   bool // the last process closed the folder in order
+
+	flushes    chan struct{} // has room for as many as may flush at once
+	checkpoint chan struct{} // has room for one demand for a checkpoint
+
+	checkpointMu sync.Mutex // held while a checkpoint is made
+
+	mu sync.Mutex
+	// Guarded by mu.
+	meta           metaProperties
+	logs           map[protocol.TopicPartition]*Log
+	recoveryPoints offsetCheckpoint // of logs that are not open yet
+	starts         offsetCheckpoint // of logs that are not open yet
+	doomed         []doomed
+	closing        bool
+	flushers       sync.WaitGroup
+}
+
+// doomed is a file or folder that is deleted for good at a given time.
+type doomed struct {
+	path string
+	at   time.Time
+}
+
+// OpenDir takes hold of the folder at path, which is made if it is not there.
+// Where another process holds it, the error wraps disk.ErrLocked.
+func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
+	d := &Dir{
+		path: path, config: c, fs: deps.FS, logger: deps.Logger, observe: deps.Observe,
+		flushes:    make(chan struct{}, max(1, c.Flushes)),
+		checkpoint: make(chan struct{}, 1),
+		logs:       map[protocol.TopicPartition]*Log{},
+	}
+	if err := d.fs.Mkdir(path); err != nil {
+		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
+	}
+	unlock, err := d.fs.Lock(filepath.Join(path, lockFile))
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, fmt.Errorf("the folder %s is in use by another broker: stop that one, or name another folder with log.dirs: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder %s: %w", path, err)
+	}
+	d.unlock = unlock
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	return d, nil
+}
+
+// load reads the folder's own files.
+func (d *Dir) load() (err error) {
+	if d.meta, err = readMetaProperties(d.fs, d.file(metaPropertiesFile)); err != nil {
+		return err
+	}
+	if d.meta.formatted() && d.meta.NodeID != d.config.NodeID {
+		return fmt.Errorf("the folder %s belongs to node %d, this is node %d: correct node.id, or name another folder with log.dirs",
+			d.path, d.meta.NodeID, d.config.NodeID)
+	}
+	if d.recoveryPoints, err = readOffsetCheckpoint(d.fs, d.file(recoveryPointFile)); err != nil {
+		d.logger.Warn("the recovery points cannot be read; every log is verified whole", "err", err)
+		d.recoveryPoints = offsetCheckpoint{}
+	}
+	if d.starts, err = readOffsetCheckpoint(d.fs, d.file(logStartFile)); err != nil {
+		d.logger.Warn("the log starts cannot be read; deleted records whose segments are still there come back", "err", err)
+		d.starts = offsetCheckpoint{}
+	}
+	_, err = d.fs.Stat(d.file(cleanShutdownFile))
+	if d.clean = err == nil; !d.clean {
+		return nil
+	}
+	if err := d.remove(d.file(cleanShutdownFile)); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(d.path)
+}
+
+func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }
+
+// Path is the folder's path as it was given.
+func (d *Dir) Path() string { return d.path }
+
+// Clean reports whether the folder was closed in order before it was opened.
+func (d *Dir) Clean() bool { return d.clean }
+
+// ClusterID is the cluster that the folder belongs to, empty for a new folder.
+func (d *Dir) ClusterID() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta.ClusterID
+}
+
+// ID is the folder's own id (KIP-858), zero for a new folder.
+func (d *Dir) ID() protocol.TopicID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta.DirectoryID
+}
+
+// Format makes a new folder one of the given cluster.
+func (d *Dir) Format(clusterID string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.meta.formatted() {
+		if d.meta.ClusterID != clusterID {
+			return fmt.Errorf("the folder %s belongs to cluster %s, not to %s", d.path, d.meta.ClusterID, clusterID)
+		}
+		return nil
+	}
+	meta := metaProperties{ClusterID: clusterID, NodeID: d.config.NodeID, DirectoryID: protocol.NewTopicID()}
+	if err := writeMetaProperties(d.fs, d.file(metaPropertiesFile), meta); err != nil {
+		return err
+	}
+	d.meta = meta
+	return nil
+}
+
+// Open opens the log of tp, or makes an empty one. A folder of that name which
+// belongs to another topic id is put aside.
+func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*Log, error) {
+	d.mu.Lock()
+	_, open := d.logs[tp]
+	recoveryPoint, start := d.recoveryPoints[tp], d.starts[tp]
+	d.mu.Unlock()
+	if open {
+		return nil, fmt.Errorf("open the log of %s: it is open already", tp)
+	}
+	l := &Log{TopicPartition: tp, TopicID: id, dir: d, path: d.file(tp.String()), logger: d.logger}
+	l.config.Store(&c)
+	fresh, err := d.prepare(l)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
+	}
+	if fresh {
+		recoveryPoint, start = 0, 0
+	}
+	if err := l.load(d.clean || fresh, recoveryPoint, start, time.Now()); err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.logs[tp] = l
+	delete(d.recoveryPoints, tp)
+	delete(d.starts, tp)
+	return l, nil
+}
+
+// prepare makes the log's folder if it is not there.
+func (d *Dir) prepare(l *Log) (fresh bool, err error) {
+	metadata := l.file(partitionMetadataFile)
+	if _, err := d.fs.Stat(l.path); err == nil {
+		id, err := readPartitionMetadata(d.fs, metadata)
+		if err == nil && id == l.TopicID {
+			return false, nil
+		}
+		if err != nil || id.IsZero() {
+			// Torn by a stop right after the folder was made, or never written.
+			return false, writePartitionMetadata(d.fs, metadata, l.TopicID)
+		}
+		aside := d.file(awayName(l.TopicPartition, "stray"))
+		d.logger.Warn("a folder belongs to a topic that was deleted; putting it aside", "partition", l.String(), "topic_id", id, "path", aside)
+		if err := d.fs.Rename(l.path, aside); err != nil {
+			return false, err
+		}
+	}
+	if err := d.fs.Mkdir(l.path); err != nil {
+		return false, err
+	}
+	l.namesChanged = true
+	return true, writePartitionMetadata(d.fs, metadata, l.TopicID)
+}
+
+// Logs returns the open logs, in no order.
+func (d *Dir) Logs() []*Log {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*Log, 0, len(d.logs))
+	for _, l := range d.logs {
+		all = append(all, l)
+	}
+	return all
+}
+
+// Folders returns the partitions that have a folder here, open or not.
+func (d *Dir) Folders() ([]protocol.TopicPartition, error) {
+	names, err := d.fs.ReadDir(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", d.path, err)
+	}
+	var all []protocol.TopicPartition
+	for _, entry := range names {
+		if tp, ok := parseFolderName(entry.Name()); ok && entry.IsDir() {
+			all = append(all, tp)
+		}
+	}
+	return all, nil
+}
+
+// begin counts a flush that is about to start; the folder waits for it when it
+// closes. It reports false when that has begun.
+func (d *Dir) begin() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing {
+		return false
+	}
+	d.flushers.Add(1)
+	return true
+}
+
+func (d *Dir) end() { d.flushers.Done() }
+
+// Delete takes the log of tp out of use and deletes its files after its
+// file.delete.delay.ms.
+func (d *Dir) Delete(tp protocol.TopicPartition) error {
+	d.mu.Lock()
+	l := d.logs[tp]
+	delete(d.logs, tp)
+	delete(d.recoveryPoints, tp)
+	delete(d.starts, tp)
+	d.mu.Unlock()
+	if l == nil {
+		return fmt.Errorf("delete the log of %s: %w", tp, kerr.UnknownTopicOrPartition)
+	}
+	l.abandon()
+	away := d.file(awayName(tp, "delete"))
+	if err := d.fs.Rename(l.path, away); err != nil {
+		return fmt.Errorf("delete the log of %s: %w", tp, err)
+	}
+	d.doom(away, time.Now().Add(l.Config().FileDeleteDelay))
+	return nil
+}
+
+// abandon takes the log out of use without a further flush.
+func (l *Log) abandon() {
+	l.mu.Lock()
+	l.closed.Store(true)
+	l.mu.Unlock()
+	for _, s := range *l.segments.Load() {
+		s.retire()
+	}
+}
+
+func (d *Dir) doom(path string, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.doomed = append(d.doomed, doomed{path: path, at: at})
+}
+
+// removeDoomed deletes for good what is due.
+func (d *Dir) removeDoomed(now time.Time) {
+	d.mu.Lock()
+	var due []string
+	kept := d.doomed[:0]
+	for _, it := range d.doomed {
+		if it.at.After(now) {
+			kept = append(kept, it)
+		} else {
+			due = append(due, it.path)
+		}
+	}
+	d.doomed = kept
+	d.mu.Unlock()
+	for _, path := range due {
+		if err := d.fs.RemoveAll(path); err != nil {
+			d.logger.Warn("deleting a file failed; it is tried again after a restart", "path", path, "err", err)
+		}
+	}
+}
+
+// remove deletes a file that may be gone already.
+func (d *Dir) remove(path string) error {
+	if err := d.fs.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
+}

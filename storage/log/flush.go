@@ -1,0 +1,131 @@
+package log
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// Group commit: whoever appends asks for a flush. If one is under way, it goes
+// on as soon as that has ended, and then covers all that was appended meanwhile
+// with one fdatasync. So the slower the disk, the more each flush carries. The
+// Dir bounds how many logs flush at the same time.
+
+// requestFlush lets everything appended so far be flushed, without waiting.
+func (l *Log) requestFlush() {
+	if l.Flushed() >= l.End() || !l.flushing.CompareAndSwap(false, true) {
+		return
+	}
+	if !l.dir.begin() {
+		l.flushing.Store(false)
+		return // the folder is being closed, which flushes all
+	}
+	go l.flushAll()
+}
+
+// flushAll flushes until nothing is left. It runs on a goroutine of its own.
+func (l *Log) flushAll() {
+	defer l.dir.end()
+	for {
+		l.dir.flushes <- struct{}{}
+		err := l.flushOnce()
+		<-l.dir.flushes
+		if err != nil {
+			l.flushing.Store(false)
+			return
+		}
+		if l.Flushed() < l.End() {
+			continue
+		}
+		l.flushing.Store(false)
+		// An append may have come between the look and the store, and have seen a
+		// flush under way that was none any more.
+		if l.Flushed() >= l.End() || !l.flushing.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// pending is what one flush has to make durable.
+type pending struct {
+	end      bookmark
+	segments []*segment
+	sizes    []int64
+	names    bool
+}
+
+// flushOnce makes everything durable that was appended before it was called. An
+// error takes the log out of use: after a failed flush nobody knows which pages
+// reached the disk, and asking again would only say what the kernel forgot.
+func (l *Log) flushOnce() error {
+	if err := l.Failed(); err != nil {
+		return err
+	}
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	p := l.pending()
+	if p.end.offset <= l.Flushed() {
+		return nil
+	}
+	began := time.Now()
+	if err := l.syncPending(p); err != nil {
+		l.fail(err)
+		return err
+	}
+	l.dir.observe.Flushed(time.Since(began))
+	l.lastFlush.Store(time.Now().UnixMilli())
+	l.flushed.Store(p.end.offset)
+	l.bookmarks.setFlushed(p.end)
+	if l.onCommitted != nil && l.Config().FlushOnAck {
+		l.onCommitted(p.end.offset)
+	}
+	return nil
+}
+
+// pending takes note of the end and of what lies between it and Flushed.
+func (l *Log) pending() pending {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := pending{end: l.bookmarks.getEnd(), names: l.namesChanged}
+	l.namesChanged = false
+	segments := *l.segments.Load()
+	for _, s := range segments[max(0, segmentIndex(segments, l.Flushed())):] {
+		p.segments = append(p.segments, s)
+		p.sizes = append(p.sizes, s.size.Load())
+	}
+	return p
+}
+
+func (l *Log) syncPending(p pending) error {
+	for i, s := range p.segments {
+		if err := s.sync(p.sizes[i]); err != nil {
+			return err
+		}
+	}
+	if !p.names {
+		return nil
+	}
+	for _, folder := range []string{l.path, filepath.Dir(l.path)} {
+		if err := l.dir.fs.SyncDir(folder); err != nil {
+			return fmt.Errorf("flush folder %s: %w", folder, err)
+		}
+	}
+	return nil
+}
+
+// sync makes the first size bytes of the records durable.
+func (s *segment) sync(size int64) error {
+	if s.synced >= size {
+		return nil
+	}
+	file, err := s.records.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.records.release()
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("flush %s: %w", s.records.name, err)
+	}
+	s.synced = size
+	return nil
+}

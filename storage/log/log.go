@@ -1,0 +1,178 @@
+package log
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// Log is one partition's log. It is safe for concurrent use.
+type Log struct {
+	protocol.TopicPartition
+	TopicID protocol.TopicID
+
+	dir    *Dir
+	path   string
+	logger *slog.Logger
+
+	config   atomic.Pointer[Config]
+	segments atomic.Pointer[[]*segment] // ascending; the last is active; never changed in place
+
+	start         atomic.Int64
+	end           atomic.Int64
+	flushed       atomic.Int64
+	highWatermark atomic.Int64
+	firstUnstable atomic.Int64 // first offset of the earliest open transaction, math.MaxInt64 for none
+	bookmarks     bookmarks
+	failed        atomic.Pointer[error]
+	closed        atomic.Bool // set under mu: nothing is appended any more
+
+	onCommitted func(end int64)
+	flushing    atomic.Bool
+	lastFlush   atomic.Int64 // unix milliseconds
+	unverified  atomic.Int64 // bytes appended since the last checkpoint
+
+	mu sync.Mutex
+	// Guarded by mu.
+	producers    *producers
+	epochs       *epochs
+	snapshotAt   int64 // end offset of the newest producer snapshot on disk
+	namesChanged bool  // files were made that the folder's own flush must still cover
+
+	flushMu sync.Mutex // held during a flush; taken before mu
+
+	// Guarded by the Dir's checkpointMu.
+	recoveryPoint int64
+}
+
+// Start is the first offset that can be read.
+func (l *Log) Start() int64 { return l.start.Load() }
+
+// End is the offset that the next record will get.
+func (l *Log) End() int64 { return l.end.Load() }
+
+// Flushed is the offset below which everything is on the disk.
+func (l *Log) Flushed() int64 { return l.flushed.Load() }
+
+// Committed is the end that counts for the high watermark: Flushed where
+// acknowledgements wait for the disk, else End.
+func (l *Log) Committed() int64 {
+	if l.Config().FlushOnAck {
+		return l.Flushed()
+	}
+	return l.End()
+}
+
+// OnCommitted sets the function that is called, outside every lock, when
+// Committed advanced. It is to be set once, before the first append.
+func (l *Log) OnCommitted(fn func(end int64)) { l.onCommitted = fn }
+
+// SetHighWatermark tells the log up to where retention may delete.
+func (l *Log) SetHighWatermark(hw int64) { l.highWatermark.Store(hw) }
+
+// LastStable is the first offset of the earliest open transaction, at most hw.
+func (l *Log) LastStable(hw int64) int64 { return min(hw, l.firstUnstable.Load()) }
+
+// Config returns the log's present configuration.
+func (l *Log) Config() Config { return *l.config.Load() }
+
+// SetConfig replaces the configuration.
+func (l *Log) SetConfig(c Config) {
+	l.config.Store(&c)
+	if c.FlushOnAck {
+		l.requestFlush()
+	}
+}
+
+// Path is the log's folder.
+func (l *Log) Path() string { return l.path }
+
+// Dir is the folder of logs that this one lies in.
+func (l *Log) Dir() *Dir { return l.dir }
+
+// Size is the bytes of records that the log holds on disk.
+func (l *Log) Size() int64 {
+	var total int64
+	for _, s := range *l.segments.Load() {
+		total += s.size.Load()
+	}
+	return total
+}
+
+// Failed returns why the log cannot be used any more, nil while it can.
+func (l *Log) Failed() error {
+	if err := l.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail takes the log out of use: what its files hold is no longer known.
+func (l *Log) fail(err error) {
+	if l.failed.CompareAndSwap(nil, &err) {
+		l.logger.Error("log failed; its partition is offline until a restart", "partition", l.String(), "path", l.path, "err", err)
+	}
+}
+
+// storageError gives a failure of the disk the code that clients know.
+func storageError(err error) error { return fmt.Errorf("%w: %w", err, kerr.KafkaStorageError) }
+
+func (l *Log) active() *segment {
+	segments := *l.segments.Load()
+	return segments[len(segments)-1]
+}
+
+// segmentIndex returns the number of the last segment that begins at or before
+// offset, -1 where all begin later.
+func segmentIndex(segments []*segment, offset int64) int {
+	return sort.Search(len(segments), func(i int) bool { return segments[i].base > offset }) - 1
+}
+
+// addSegment makes a new active segment. The caller holds mu, or has the log to
+// itself.
+func (l *Log) addSegment(s *segment, now time.Time) {
+	var segments []*segment
+	if old := l.segments.Load(); old != nil {
+		segments = *old
+	}
+	s.created = now
+	grown := append(segments[:len(segments):len(segments)], s)
+	l.segments.Store(&grown)
+}
+
+func (l *Log) file(name string) string { return filepath.Join(l.path, name) }
+
+// AdvanceStart makes offset the first that can be read, if it is beyond the
+// present one (KIP-107). Segments wholly below it go with the next retention.
+func (l *Log) AdvanceStart(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if offset > l.End() {
+		return fmt.Errorf("start %s at offset %d: it ends at %d: %w", l, offset, l.End(), kerr.OffsetOutOfRange)
+	}
+	if offset <= l.Start() {
+		return nil
+	}
+	if err := l.moveStart(offset); err != nil {
+		return err
+	}
+	l.dir.checkpointSoon()
+	return nil
+}
+
+// moveStart sets the start and what follows from it. The caller holds mu.
+func (l *Log) moveStart(offset int64) error {
+	l.start.Store(offset)
+	if !l.epochs.truncateTo(offset) {
+		return nil
+	}
+	return l.storeEpochs()
+}

@@ -1,0 +1,166 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// scanChunk is how much a scan reads at once. A batch larger than that is read
+// whole all the same.
+const scanChunk = 1 << 20
+
+// scanner reads whole batches, one after the other, and verifies them.
+type scanner struct {
+	file   disk.File
+	at     int64 // position of what next returns
+	to     int64 // where the file ends
+	expect int64 // the lowest offset that may come now
+	buf    []byte
+	from   int64 // position of buf[0]
+}
+
+// newScanner reads the file from position at on, as far as to, where offset
+// expect or a later one begins.
+func newScanner(file disk.File, at, to, expect int64) *scanner {
+	return &scanner{file: file, at: at, to: to, from: at, expect: expect}
+}
+
+// errEnd says that a scan has reached the file's end.
+var errEnd = errors.New("end of file")
+
+// next returns the batch at the scanner's position and moves on, or errEnd, or
+// why there is no sound batch; then it does not move. The batch is valid until
+// the next call.
+func (s *scanner) next() (record.Batch, error) {
+	if s.at == s.to {
+		return nil, errEnd
+	}
+	header, err := s.bytes(s.at, record.HeaderSize)
+	if err != nil {
+		return nil, err
+	}
+	size := int64(record.Batch(header).Size())
+	if size < record.HeaderSize || size > s.to-s.at {
+		return nil, errGarbage
+	}
+	whole, err := s.bytes(s.at, int(size))
+	if err != nil {
+		return nil, err
+	}
+	batch := record.Batch(whole)
+	if err := batch.Verify(); err != nil {
+		return nil, err
+	}
+	if batch.BaseOffset() < s.expect {
+		return nil, fmt.Errorf("batch at offset %d, expected %d or later: %w", batch.BaseOffset(), s.expect, errGarbage)
+	}
+	s.at += size
+	s.expect = batch.NextOffset()
+	return batch, nil
+}
+
+// bytes returns n bytes at position at.
+func (s *scanner) bytes(at int64, n int) ([]byte, error) {
+	if int64(n) > s.to-at {
+		return nil, errGarbage
+	}
+	if at < s.from || at+int64(n) > s.from+int64(len(s.buf)) {
+		if err := s.fill(at, n); err != nil {
+			return nil, err
+		}
+	}
+	return s.buf[at-s.from:][:n], nil
+}
+
+func (s *scanner) fill(at int64, n int) error {
+	want := int(min(int64(max(n, scanChunk)), s.to-at))
+	if cap(s.buf) < want {
+		s.buf = make([]byte, want)
+	}
+	s.buf, s.from = s.buf[:want], at
+	read, err := s.file.ReadAt(s.buf, at)
+	s.buf = s.buf[:read]
+	if read < n {
+		if err == nil || errors.Is(err, io.EOF) {
+			return errGarbage
+		}
+		return err
+	}
+	return nil
+}
+
+// resume looks for the next sound batch after the scanner's position and moves
+// there.
+func (s *scanner) resume() bool {
+	if size, ok := s.claimedSize(); ok && s.soundAt(s.at+size) {
+		s.at += size
+		return true
+	}
+	for at := s.at + 1; at+record.HeaderSize <= s.to; at++ {
+		if s.soundAt(at) {
+			s.at = at
+			return true
+		}
+	}
+	return false
+}
+
+// claimedSize is the length that the damaged batch says it has.
+func (s *scanner) claimedSize() (int64, bool) {
+	header, err := s.bytes(s.at, record.HeaderSize)
+	if err != nil {
+		return 0, false
+	}
+	size := int64(record.Batch(header).Size())
+	return size, size >= record.HeaderSize && size <= s.to-s.at-record.HeaderSize
+}
+
+// farthestGap is how many offsets a damaged stretch may have held: with fewer
+// bytes than that a record cannot be written.
+func farthestGap(bytes int64) int64 { return bytes }
+
+// soundAt reports whether a sound batch that may follow begins at position at. The cheap looks come first: this runs for every byte of
+// a damaged stretch.
+func (s *scanner) soundAt(at int64) bool {
+	raw, err := s.bytes(at, record.HeaderSize)
+	if err != nil {
+		return false
+	}
+	header := record.Batch(raw)
+	size := int64(header.Size())
+	base := header.BaseOffset()
+	if header.Magic() != 2 || base < s.expect || base > s.expect+farthestGap(at-s.at) || size < record.HeaderSize || size > s.to-at {
+		return false
+	}
+	whole, err := s.bytes(at, int(size))
+	return err == nil && record.Batch(whole).Verify() == nil
+}
+
+// torn reports whether what lies between two positions looks half-written: it
+// has a block of nothing but zeros, as one that never reached the disk reads.
+func (s *scanner) torn(from, to int64) bool {
+	const block = 512
+	for at := (from + block - 1) / block * block; at+block <= to; at += block {
+		raw, err := s.bytes(at, block)
+		if err != nil {
+			return true
+		}
+		if allZero(raw) {
+			return true
+		}
+	}
+	return false
+}
+
+func allZero(raw []byte) bool {
+	for _, b := range raw {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,97 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// scrub reads everything that is flushed again and again, at a bounded rate, and
+// verifies it, until ctx ends.
+func (d *Dir) scrub(ctx context.Context) error {
+	if d.config.ScrubBytesPerSecond <= 0 {
+		return nil
+	}
+	for {
+		began := time.Now()
+		if err := d.scrubOnce(ctx); err != nil {
+			return nil // ctx ended
+		}
+		if err := pause(ctx, max(upkeepTick, d.config.ScrubInterval-time.Since(began))); err != nil {
+			return nil
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// scrubOnce verifies every log once.
+func (d *Dir) scrubOnce(ctx context.Context) error {
+	for _, l := range d.Logs() {
+		for _, s := range *l.segments.Load() {
+			if err := l.scrubSegment(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scrubSegment verifies what is flushed of a segment. Its error is ctx's.
+func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
+	to, err := l.endPosition(s, l.Flushed())
+	if err != nil || to == 0 {
+		return nil // what cannot even be located is found by readers
+	}
+	file, err := s.records.acquire()
+	if err != nil {
+		return nil // deleted meanwhile
+	}
+	defer s.records.release()
+	rate := l.dir.config.ScrubBytesPerSecond
+	scan := newScanner(file, 0, to, s.base)
+	for paid := int64(0); ; {
+		_, err := scan.next()
+		if errors.Is(err, errEnd) {
+			return nil
+		}
+		if err != nil && !l.noteDamage(s, scan, to, err) {
+			return nil
+		}
+		if read := scan.at - paid; read >= rate/10 {
+			paid = scan.at
+			if err := pause(ctx, time.Duration(float64(read)/float64(rate)*float64(time.Second))); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// noteDamage notes what is wrong at the scanner's position and moves it past
+// that. It reports whether there is anything left to look at.
+func (l *Log) noteDamage(s *segment, scan *scanner, to int64, why error) bool {
+	if isDiskError(why) {
+		l.logger.Error("a segment cannot be read", "partition", l.String(), "file", s.records.name, "position", scan.at, "err", why)
+		return false
+	}
+	from := scan.at
+	if !scan.resume() {
+		scan.at = to
+	}
+	if s.damage.add(stretch{from: from, to: scan.at}) {
+		l.dir.observe.Damaged(l.TopicPartition)
+		l.logger.Error("a scrub found damage; readers of these records are answered with CORRUPT_MESSAGE",
+			"partition", l.String(), "file", s.records.name, "position", from, "bytes", scan.at-from, "err", fmt.Errorf("verify: %w", why))
+	}
+	return scan.at < to
+}

@@ -1,0 +1,308 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// segment is a stretch of a log in one file, with its indexes.
+type segment struct {
+	base    int64
+	dir     string
+	records handle
+	index   offsetIndex
+	times   timeIndex
+
+	size atomic.Int64 // bytes of whole batches in the file: what readers may see
+	next atomic.Int64 // the offset after the last batch, base while empty
+
+	damage damage
+
+	// Guarded by the log's mu.
+	created        time.Time // when this process made or found it
+	firstTimestamp int64     // largest timestamp of the first batch, -1 where not known
+	unindexed      int64     // bytes appended since the last index entry
+
+	// Guarded by the log's flushMu.
+	synced int64 // bytes of the file known to be durable
+}
+
+// segmentName is the name of a segment's files without their extension.
+func segmentName(base int64) string {
+	name := strconv.FormatInt(base, 10)
+	return "00000000000000000000"[:20-len(name)] + name
+}
+
+func newSegment(fs disk.FS, dir string, base int64) *segment {
+	path := filepath.Join(dir, segmentName(base))
+	s := &segment{
+		base:           base,
+		dir:            dir,
+		records:        handle{fs: fs, name: path + ".log"},
+		index:          newOffsetIndex(fs, path, base),
+		times:          newTimeIndex(fs, path, base),
+		firstTimestamp: -1,
+	}
+	s.next.Store(base)
+	return s
+}
+
+// append writes batches, which lie one after the other in all, after the last
+// one. On an error the segment is as before, or broken is returned too: then
+// nobody knows what its file holds.
+func (s *segment) append(all []byte, batches []admitted, interval int) (err, broken error) {
+	file, err := s.records.acquire()
+	if err != nil {
+		return err, nil
+	}
+	defer s.records.release()
+	at := s.size.Load()
+	if _, err := file.WriteAt(all, at); err != nil {
+		if cut := file.Truncate(at); cut != nil {
+			broken = fmt.Errorf("cut off a half-written batch at position %d of %s: %w", at, s.records.name, cut)
+		}
+		return fmt.Errorf("write %d bytes to %s: %w", len(all), s.records.name, err), broken
+	}
+	position := at
+	for _, b := range batches {
+		s.indexBatch(b.Batch, b.maxTimestamp, position, interval)
+		position += int64(len(b.Batch))
+	}
+	s.next.Store(batches[len(batches)-1].NextOffset())
+	s.size.Store(position)
+	return nil, nil
+}
+
+// indexBatch notes the batch at position, and adds entries to the indexes where
+// the last ones are far enough behind.
+func (s *segment) indexBatch(b record.Batch, maxTimestamp, position int64, interval int) {
+	last := b.LastOffset()
+	if s.firstTimestamp < 0 {
+		s.firstTimestamp = maxTimestamp
+	}
+	s.times.note(timeEntry{timestamp: maxTimestamp, offset: last})
+	if s.unindexed > int64(interval) {
+		s.index.append(last, position)
+		s.times.mark()
+		s.unindexed = 0
+	}
+	s.unindexed += int64(b.Size())
+}
+
+// seal completes the indexes of a segment that will not be appended to again.
+func (s *segment) seal() error {
+	s.times.mark()
+	if err := s.times.store(); err != nil {
+		return err
+	}
+	return s.index.store()
+}
+
+// headersChunk is how much is read at once to walk over batch headers: two
+// index intervals, so that what an index entry leads near to is found at once.
+const headersChunk = 8 << 10
+
+var headerBuffers = sync.Pool{New: func() any { b := make([]byte, headersChunk); return &b }}
+
+// errStop ends a walk early without an error.
+var errStop = errors.New("stop")
+
+// errGarbage says that a file does not hold a batch where one should begin.
+var errGarbage = errors.New("no batch begins here")
+
+// headers calls visit for each batch header from position from on, as far as
+// the file is given to hold whole batches: to. The header is valid during the
+// call; its batch's payload is not there.
+func (s *segment) headers(from, to int64, visit func(header record.Batch, position int64) error) error {
+	file, err := s.records.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.records.release()
+	pooled := headerBuffers.Get().(*[]byte)
+	defer headerBuffers.Put(pooled)
+	var chunk []byte // what is in the buffer, from position start on
+	start := from
+	for at := from; at < to; {
+		if at-start+record.HeaderSize > int64(len(chunk)) || at < start {
+			start = at
+			if chunk, err = readChunk(file, *pooled, at, to); err != nil {
+				return fmt.Errorf("read %s at position %d: %w", s.records.name, at, err)
+			}
+			if len(chunk) < record.HeaderSize {
+				return fmt.Errorf("%s at position %d: %w: only %d bytes are left", s.records.name, at, errGarbage, len(chunk))
+			}
+		}
+		header := record.Batch(chunk[at-start:][:record.HeaderSize])
+		if err := s.plausible(header, at, to); err != nil {
+			return err
+		}
+		if err := visit(header, at); err != nil {
+			if err == errStop {
+				return nil
+			}
+			return err
+		}
+		at += int64(header.Size())
+	}
+	return nil
+}
+
+// plausible checks what a header says as far as a walk relies on it.
+func (s *segment) plausible(header record.Batch, at, to int64) error {
+	switch size := int64(header.Size()); {
+	case header.Magic() != 2:
+		return fmt.Errorf("%s at position %d: %w: its magic byte is %d", s.records.name, at, errGarbage, header.Magic())
+	case size < record.HeaderSize || size > to-at:
+		return fmt.Errorf("%s at position %d: %w: %d bytes long, %d are left", s.records.name, at, errGarbage, size, to-at)
+	case header.BaseOffset() < s.base || header.LastOffsetDelta() < 0:
+		return fmt.Errorf("%s at position %d: %w: offset %d", s.records.name, at, errGarbage, header.BaseOffset())
+	}
+	return nil
+}
+
+// readChunk reads into buf from position at on, but not beyond to.
+func readChunk(file disk.File, buf []byte, at, to int64) ([]byte, error) {
+	n, err := file.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return buf[:n], err
+}
+
+// locate returns the position and header fields of the batch that holds offset,
+// or of the first after it, among the whole batches below position to. Where
+// none follows, it returns to itself and found is false.
+func (s *segment) locate(offset, to int64) (position int64, epoch int32, found bool, err error) {
+	from, err := s.index.lookup(offset)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	position, epoch, found, err = s.scanFor(offset, min(from, to), to)
+	if from > 0 && errors.Is(err, errGarbage) {
+		return s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
+	}
+	return position, epoch, found, err
+}
+
+func (s *segment) scanFor(offset, from, to int64) (position int64, epoch int32, found bool, err error) {
+	position = to
+	err = s.headers(from, to, func(header record.Batch, at int64) error {
+		if header.LastOffset() < offset {
+			return nil
+		}
+		position, epoch, found = at, header.PartitionLeaderEpoch(), true
+		return errStop
+	})
+	return position, epoch, found, err
+}
+
+// wholeBatches returns the largest position, at most limit, at which a batch
+// ends that begins at or after from. It is from where the first is too long.
+func (s *segment) wholeBatches(from, limit, to int64) (int64, error) {
+	if limit >= to {
+		return to, nil
+	}
+	near, err := s.index.before(limit)
+	if err != nil {
+		return 0, err
+	}
+	end := max(from, near)
+	err = s.headers(end, to, func(header record.Batch, at int64) error {
+		if at+int64(header.Size()) > limit {
+			return errStop
+		}
+		end = at + int64(header.Size())
+		return nil
+	})
+	return end, err
+}
+
+// loadFirstTimestamp returns the largest timestamp of the first batch, read from
+// the file where this process did not write it; -1 where there is none.
+func (s *segment) loadFirstTimestamp() int64 {
+	if s.firstTimestamp < 0 {
+		// A batch that cannot be read has no say in when the segment ends.
+		_ = s.headers(0, s.size.Load(), func(header record.Batch, _ int64) error {
+			s.firstTimestamp = header.MaxTimestamp()
+			return errStop
+		})
+	}
+	return s.firstTimestamp
+}
+
+// soundHeaders is headers for a file that may be damaged: it goes on after each
+// stretch that is known to be.
+func (s *segment) soundHeaders(from, to int64, visit func(header record.Batch, position int64) error) error {
+	for {
+		err := s.headers(from, to, visit)
+		if !errors.Is(err, errGarbage) {
+			return err
+		}
+		next, known := s.damage.after(from)
+		if !known || next <= from {
+			return err
+		}
+		from = next
+	}
+}
+
+// files are the names of all files of the segment.
+func (s *segment) files() []string {
+	return []string{s.records.name, s.index.entries.name, s.times.entries.name}
+}
+
+// sweep closes files that nobody used for a while.
+func (s *segment) sweep() {
+	s.records.sweep()
+	s.index.entries.sweep()
+	s.times.entries.sweep()
+}
+
+func (s *segment) retire() {
+	s.records.retire()
+	s.index.entries.retire()
+	s.times.entries.retire()
+}
+
+// batchEnd returns the position at which the batch at from ends.
+func (s *segment) batchEnd(from, to int64) (end int64, err error) {
+	err = s.headers(from, to, func(header record.Batch, at int64) error {
+		end = at + int64(header.Size())
+		return errStop
+	})
+	return end, err
+}
+
+// readBatch returns the whole batch at position in memory of its own, verified.
+func (s *segment) readBatch(position, to int64) (record.Batch, error) {
+	end, err := s.batchEnd(position, to)
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.records.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.records.release()
+	batch := make(record.Batch, end-position)
+	if _, err := file.ReadAt(batch, position); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s at position %d: %w", s.records.name, position, err)
+	}
+	if err := batch.Verify(); err != nil {
+		s.damage.add(stretch{position, end})
+		return nil, fmt.Errorf("%s at position %d: %w: %w", s.records.name, position, err, kerr.CorruptMessage)
+	}
+	return batch, nil
+}

@@ -1,0 +1,250 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// A log's state besides its records: its producers, kept in snapshots at the
+// start of each segment and at the recovery point, and its leader epochs, kept
+// in a file that is written when they change.
+
+// checkProducers returns the batch in the log that the admitted one repeats, or
+// why its producer may not append it. The caller holds mu.
+func (l *Log) checkProducers(a *admission, o *AppendOptions) (*batchMeta, error) {
+	for _, b := range a.batches {
+		if b.ProducerID() < 0 {
+			continue
+		}
+		duplicate, err := l.producers.check(b.Batch, o.Origin)
+		if err != nil {
+			return nil, fmt.Errorf("append to %s: %w", l, err)
+		}
+		if duplicate != nil {
+			return duplicate, nil
+		}
+	}
+	return nil, nil
+}
+
+func duplicateResult(d *batchMeta) AppendResult {
+	if d == nil {
+		return AppendResult{}
+	}
+	return AppendResult{BaseOffset: d.firstOffset(), LastOffset: d.LastOffset, LogAppendTime: d.Timestamp, Duplicate: true}
+}
+
+// noteProducers takes in what was appended. The caller holds mu.
+func (l *Log) noteProducers(a *admission, now time.Time) {
+	for _, b := range a.batches {
+		l.producers.update(b.Batch, now.UnixMilli())
+		if b.Attributes().Transactional() {
+			l.noteUnstable()
+		}
+	}
+}
+
+// noteUnstable publishes where the earliest open transaction begins.
+func (l *Log) noteUnstable() {
+	first, open := l.producers.firstUnstable()
+	if !open {
+		first = math.MaxInt64
+	}
+	l.firstUnstable.Store(first)
+}
+
+// expireProducers forgets producers that were silent for too long.
+func (l *Log) expireProducers(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.producers.expire(now.UnixMilli(), l.dir.config.ProducerExpiry.Milliseconds())
+	l.noteUnstable()
+}
+
+// producerSnapshot is the state of the producers at an end of the log.
+type producerSnapshot struct {
+	end int64
+	raw []byte
+}
+
+func (l *Log) snapshotProducers() producerSnapshot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return producerSnapshot{end: l.End(), raw: l.producers.encode()}
+}
+
+// storeProducers writes a snapshot for the log's end. The caller holds mu.
+func (l *Log) storeProducers() error {
+	return l.writeSnapshot(producerSnapshot{end: l.End(), raw: l.producers.encode()})
+}
+
+func (l *Log) snapshotFile(offset int64) string { return l.file(segmentName(offset) + ".snapshot") }
+
+func (l *Log) writeSnapshot(p producerSnapshot) error {
+	if err := disk.WriteFileAtomic(l.dir.fs, l.snapshotFile(p.end), p.raw); err != nil {
+		return fmt.Errorf("write the producers' snapshot: %w", err)
+	}
+	return nil
+}
+
+// storeSnapshot writes the snapshot of a recovery point, in place of that of the
+// one before.
+func (l *Log) storeSnapshot(p producerSnapshot) error {
+	if err := l.writeSnapshot(p); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	before := l.snapshotAt
+	l.snapshotAt = p.end
+	l.mu.Unlock()
+	if before == p.end || before == 0 || l.startsSegment(before) {
+		return nil
+	}
+	return l.dir.remove(l.snapshotFile(before))
+}
+
+func (l *Log) startsSegment(offset int64) bool {
+	return slices.ContainsFunc(*l.segments.Load(), func(s *segment) bool { return s.base == offset })
+}
+
+// dropSnapshots removes the snapshots below offset, which recoveries no longer
+// begin at.
+func (l *Log) dropSnapshots(offset int64) error {
+	names, err := l.dir.fs.ReadDir(l.path)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", l.path, err)
+	}
+	for _, entry := range names {
+		if name := entry.Name(); strings.HasSuffix(name, ".snapshot") && name < segmentName(offset) {
+			if err := l.dir.remove(l.file(name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// loadProducers takes the newest snapshot that can be read, and goes through
+// what was appended after it.
+func (l *Log) loadProducers(snapshots []int64, now time.Time) error {
+	l.producers = newProducers()
+	from := l.Start()
+	for _, at := range slices.Backward(snapshots) {
+		if at > l.End() {
+			if err := l.dir.remove(l.snapshotFile(at)); err != nil {
+				return err
+			}
+			continue
+		}
+		p, err := readSnapshot(l.dir.fs, l.snapshotFile(at), now)
+		if err != nil {
+			l.logger.Warn("a producers' snapshot cannot be read; an older one is used", "partition", l.String(), "err", err)
+			continue
+		}
+		l.producers, l.snapshotAt, from = p, at, at
+		break
+	}
+	if err := l.replayProducers(from, now.UnixMilli()); err != nil {
+		return err
+	}
+	l.noteUnstable()
+	return nil
+}
+
+func readSnapshot(fsys disk.FS, path string, now time.Time) (*producers, error) {
+	raw, err := fsys.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodeProducers(raw, now.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// replayProducers takes in every batch from offset on.
+func (l *Log) replayProducers(from, now int64) error {
+	if from >= l.End() {
+		return nil
+	}
+	segments := *l.segments.Load()
+	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
+		size := s.size.Load()
+		position, _, found, err := s.locate(from, size)
+		if err == nil && found {
+			err = s.soundHeaders(position, size, func(header record.Batch, at int64) error {
+				return l.replayBatch(s, header, at, now)
+			})
+		}
+		if err != nil && !errors.Is(err, errGarbage) {
+			return fmt.Errorf("read the producers of %s: %w", l, err)
+		}
+	}
+	return nil
+}
+
+func (l *Log) replayBatch(s *segment, header record.Batch, at, now int64) error {
+	switch {
+	case header.ProducerID() < 0:
+		return nil
+	case !header.Attributes().Control():
+		l.producers.update(header, now)
+		return nil
+	}
+	whole, err := s.readBatch(at, s.size.Load())
+	if err != nil {
+		l.logger.Error("the end of a transaction cannot be read", "partition", l.String(), "err", err)
+		return nil
+	}
+	l.producers.update(whole, now)
+	return nil
+}
+
+func (l *Log) storeEpochs() error {
+	if err := l.epochs.write(l.dir.fs, l.file(leaderEpochFile)); err != nil {
+		return fmt.Errorf("write the leader epochs of %s: %w", l, err)
+	}
+	return nil
+}
+
+// loadEpochs reads the leader epochs, and takes in those of batches above the
+// recovery point: their file may be older than they are.
+func (l *Log) loadEpochs(recoveryPoint int64) error {
+	e, err := readEpochs(l.dir.fs, l.file(leaderEpochFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.logger.Warn("the leader epochs cannot be read; they are taken from the batches", "partition", l.String(), "err", err)
+		e, recoveryPoint = &epochs{}, l.Start()
+	}
+	l.epochs = e
+	changed := l.epochs.truncateFrom(l.End())
+	changed = l.epochs.truncateTo(l.Start()) || changed
+	for _, s := range *l.segments.Load() {
+		if s.next.Load() <= recoveryPoint || s.size.Load() == 0 {
+			continue
+		}
+		position, _, _, err := s.locate(recoveryPoint, s.size.Load())
+		if err != nil {
+			continue // damage, which is noted elsewhere
+		}
+		err = s.soundHeaders(position, s.size.Load(), func(header record.Batch, _ int64) error {
+			changed = l.epochs.assign(header.PartitionLeaderEpoch(), header.BaseOffset()) || changed
+			return nil
+		})
+		if err != nil && !errors.Is(err, errGarbage) {
+			return err
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return l.storeEpochs()
+}

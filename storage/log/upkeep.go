@@ -1,0 +1,244 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/klamm-io/klamm/storage/retain"
+)
+
+// upkeepTick is how often the folder looks for small work that is due.
+const upkeepTick = time.Second
+
+// unverifiedMost is how many bytes a log may grow beyond its recovery point
+// before a checkpoint is made out of turn: it bounds what a recovery reads.
+const unverifiedMost = 256 << 20
+
+// Run does the folder's periodic work until ctx ends.
+func (d *Dir) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return every(ctx, upkeepTick, d.tick) })
+	g.Go(func() error { return every(ctx, d.config.CheckpointInterval, d.sweepAndCheckpoint) })
+	g.Go(func() error { return every(ctx, d.config.RetentionInterval, d.retain) })
+	g.Go(func() error { return d.scrub(ctx) })
+	g.Go(func() error { return d.checkpointOnDemand(ctx) })
+	return g.Wait()
+}
+
+// every calls do each time the interval has passed, until ctx ends. An interval
+// of zero never passes.
+func every(ctx context.Context, interval time.Duration, do func(now time.Time)) error {
+	if interval <= 0 {
+		return nil
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			do(now)
+		}
+	}
+}
+
+func (d *Dir) tick(now time.Time) {
+	d.removeDoomed(now)
+	for _, l := range d.Logs() {
+		c := l.config.Load()
+		if !c.FlushOnAck && c.FlushInterval > 0 && now.UnixMilli()-l.lastFlush.Load() >= c.FlushInterval.Milliseconds() {
+			l.requestFlush()
+		}
+		if l.unverified.Load() > unverifiedMost {
+			d.checkpointSoon()
+		}
+	}
+}
+
+// checkpointSoon asks for a checkpoint out of turn, without waiting for it.
+func (d *Dir) checkpointSoon() {
+	select {
+	case d.checkpoint <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Dir) checkpointOnDemand(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.checkpoint:
+			d.report(d.Checkpoint())
+		}
+	}
+}
+
+func (d *Dir) sweepAndCheckpoint(time.Time) {
+	d.report(d.Checkpoint())
+	for _, l := range d.Logs() {
+		for _, s := range *l.segments.Load() {
+			s.sweep()
+		}
+	}
+}
+
+func (d *Dir) report(err error) {
+	if err != nil {
+		d.logger.Error("a checkpoint failed; the last one stays, so a recovery would read more", "path", d.path, "err", err)
+	}
+}
+
+// Checkpoint makes everything durable that was appended so far, and writes down
+// up to where, so that a recovery need not look at it.
+func (d *Dir) Checkpoint() error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	var failed error
+	logs := d.Logs()
+	for _, l := range logs {
+		if err := l.advanceRecoveryPoint(); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("checkpoint %s: %w", l, err))
+		}
+	}
+	return errors.Join(failed, d.writeCheckpoints(logs))
+}
+
+func (d *Dir) writeCheckpoints(logs []*Log) error {
+	d.mu.Lock()
+	points, starts := offsetCheckpoint{}, offsetCheckpoint{}
+	for tp, offset := range d.recoveryPoints {
+		points[tp] = offset // of logs that are not open, or could not be opened
+	}
+	for tp, offset := range d.starts {
+		starts[tp] = offset
+	}
+	d.mu.Unlock()
+	for _, l := range logs {
+		points[l.TopicPartition] = l.recoveryPoint
+		if start := l.Start(); start > (*l.segments.Load())[0].base {
+			starts[l.TopicPartition] = start
+		}
+	}
+	if err := writeOffsetCheckpoint(d.fs, d.file(recoveryPointFile), points); err != nil {
+		return err
+	}
+	return writeOffsetCheckpoint(d.fs, d.file(logStartFile), starts)
+}
+
+// advanceRecoveryPoint makes the log durable up to its end, its indexes and the
+// state of its producers too, and moves the recovery point there. The caller
+// holds the Dir's checkpointMu.
+func (l *Log) advanceRecoveryPoint() error {
+	if l.Failed() != nil || l.End() == l.recoveryPoint {
+		return nil
+	}
+	snapshot := l.snapshotProducers()
+	l.dir.flushes <- struct{}{}
+	err := l.flushOnce()
+	<-l.dir.flushes
+	if err != nil {
+		return err
+	}
+	segments := *l.segments.Load()
+	for _, s := range segments[max(0, segmentIndex(segments, l.recoveryPoint)):] {
+		if err := errors.Join(s.index.sync(), s.times.sync()); err != nil && !errors.Is(err, errRetired) {
+			return err
+		}
+	}
+	if err := l.storeSnapshot(snapshot); err != nil {
+		return err
+	}
+	l.recoveryPoint = snapshot.end
+	l.unverified.Store(0)
+	return nil
+}
+
+// retain applies retention to every log, and forgets producers that were silent
+// for too long.
+func (d *Dir) retain(now time.Time) {
+	for _, l := range d.Logs() {
+		l.expireProducers(now)
+		if err := l.applyRetention(now); err != nil {
+			d.logger.Error("retention failed; it is tried again", "partition", l.String(), "err", err)
+		}
+	}
+}
+
+// applyRetention deletes the segments that the configuration no longer keeps.
+func (l *Log) applyRetention(now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Load() || l.Failed() != nil {
+		return nil
+	}
+	decision := l.decideRetention(now)
+	if decision.Delete == 0 {
+		return nil
+	}
+	if decision.Roll {
+		if _, err := l.roll(now); err != nil {
+			return err
+		}
+	}
+	l.logger.Info("deleting segments", "partition", l.String(), "segments", decision.Delete, "why", decision.Reason)
+	return l.deleteOldest(decision.Delete, now)
+}
+
+func (l *Log) decideRetention(now time.Time) retain.Decision {
+	c := l.config.Load()
+	policy := retain.Policy{RetentionMs: -1, RetentionBytes: -1}
+	if c.Delete {
+		policy = retain.Policy{RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes}
+	}
+	var segments []retain.Segment
+	for _, s := range *l.segments.Load() {
+		segments = append(segments, retain.Segment{
+			BaseOffset:   s.base,
+			NextOffset:   s.next.Load(),
+			Size:         s.size.Load(),
+			MaxTimestamp: s.times.largest().timestamp,
+			LastModified: s.created.UnixMilli(),
+		})
+	}
+	return retain.Decide(policy, segments, l.Start(), l.highWatermark.Load(), now.UnixMilli())
+}
+
+// deleteOldest takes the first n segments out of the log. Their files are
+// deleted later, and stay readable for whoever reads them now. The caller holds
+// mu.
+func (l *Log) deleteOldest(n int, now time.Time) error {
+	segments := *l.segments.Load()
+	gone, kept := segments[:n:n], append([]*segment(nil), segments[n:]...)
+	l.segments.Store(&kept)
+	if err := l.moveStart(max(l.Start(), kept[0].base)); err != nil {
+		return err
+	}
+	due := now.Add(l.Config().FileDeleteDelay)
+	for _, s := range gone {
+		s.retire()
+		for _, name := range s.files() {
+			if err := l.doomFile(name, due); err != nil {
+				return err
+			}
+		}
+	}
+	return l.dropSnapshots(kept[0].base)
+}
+
+// doomFile renames a file so that a restart knows it is to be deleted.
+func (l *Log) doomFile(name string, due time.Time) error {
+	if _, err := l.dir.fs.Stat(name); err != nil {
+		return nil // never made: an index without entries, or no transactions
+	}
+	if err := l.dir.fs.Rename(name, name+".deleted"); err != nil {
+		return fmt.Errorf("delete %s: %w", name, err)
+	}
+	l.dir.doom(name+".deleted", due)
+	return nil
+}
