@@ -1,8 +1,8 @@
 // Package compress packs and unpacks the record payloads of batches in the four codecs of the Kafka protocol.
 //
 // What it writes can be read by every Kafka client: snappy goes out in the framing of the Java library, LZ4 as a frame of
-// independent 64 KiB blocks without checksums, zstd with the content size. What it reads may come from anywhere, so nothing a
-// compressed form says of its own size is believed: memory grows with what was really decoded and ends at the caller's limit.
+// independent 64 KiB blocks without checksums, zstd as one frame. What it reads may come from anywhere, so nothing a
+// compressed form says of its own size is believed unless its bytes could hold as much, and memory ends at the caller's limit.
 //
 // All functions may be called from many goroutines at once. Encoders and decoders are large, so they are kept and shared
 // between calls; none of them starts a goroutine.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"slices"
 	"testing"
@@ -79,7 +80,7 @@ func readBack(b Batch) ([]entry, error) {
 func TestWhatIsBuiltReadsBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		builder, want := drawBuilder(t)
-		built, err := builder.Build(nil)
+		built, err := builder.Build(bytes.Repeat([]byte{0xff}, rapid.IntRange(0, 200).Draw(t, "memory used before")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +93,10 @@ func TestWhatIsBuiltReadsBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkHeader(t, b, builder)
+		latest := slices.MaxFunc(want, func(a, b entry) int { return cmp.Compare(a.time, b.time) }).time
+		if b.BaseTimestamp() != want[0].time || b.MaxTimestamp() != latest {
+			t.Fatalf("from %d, latest %d, records %v", b.BaseTimestamp(), b.MaxTimestamp(), want)
+		}
 		got, err := readBack(b)
 		if err != nil || !slices.EqualFunc(got, want, entry.equal) {
 			t.Fatalf("Each: %v\ngot  %v\nwant %v", err, got, want)

@@ -88,10 +88,9 @@ func (b *Builder) attributes() Attributes {
 	return a
 }
 
-// newBatch is an empty batch in dst's memory.
+// newBatch is a header in dst's memory, with nothing but the magic filled in.
 func newBatch(dst []byte) Batch {
 	batch := Batch(slices.Grow(dst[:0], HeaderSize)[:HeaderSize])
-	clear(batch)
 	batch[atMagic] = magic2
 	return batch
 }

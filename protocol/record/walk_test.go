@@ -46,7 +46,7 @@ func TestMalformedRecords(t *testing.T) {
 		"gap":                           rawBatch(2, 1, append(bytes.Clone(good), plainRecord(2)...)),
 		"length past the end":           rawBatch(1, 0, good[:len(good)-1]),
 		"negative length":               rawBatch(1, 0, []byte{1, 0, 0, 0, 0, 0, 0}),
-		"length of six bytes":           rawBatch(1, 0, []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x00}),
+		"length of six bytes":           rawBatch(1, 0, append([]byte{0x8c, 0x80, 0x80, 0x80, 0x80, 0x00}, good[1:]...)),
 		"empty record":                  rawBatch(1, 0, body()),
 		"no timestamp":                  rawBatch(1, 0, body(0)),
 		"timestamp without end":         rawBatch(1, 0, body(0, 0x80)),
