@@ -1,0 +1,18 @@
+// Package listener owns connections: it accepts them, reads requests from them
+// and writes answers to them, in the order of the requests.
+//
+// Each connection has one goroutine, which reads a frame and calls the handler
+// inline. The next request starts when all before it are answered; only requests
+// that the handler says overlap (produces) may start while others of their kind
+// are pending. An answer may come from any goroutine. Whoever makes the oldest
+// pending answer ready writes as much as the socket takes at once; what it does
+// not take is left to the connection's goroutine, or to one made for it, so that
+// nobody but these ever waits for a slow client.
+//
+// Nothing from the network is believed before it is there: a frame's length is
+// checked before memory is taken for it, memory grows with the bytes that
+// arrive, and all requests of all listeners together share one [Budget].
+//
+// Lock order: a Conn's mu is the only lock held while another (the budget's, the
+// listener's) is taken; no handler is called and no socket waited for under it.
+package listener

@@ -1,0 +1,122 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Header is what stands before the body of every request.
+type Header struct {
+	Key           int16
+	Version       int16
+	CorrelationID int32
+	ClientID      *string
+}
+
+// ErrHeader says that a frame does not begin as a request does. Who sent it does
+// not speak Kafka's protocol.
+var ErrHeader = errors.New("not a request header")
+
+// ErrUnknownKey says that no API has the request's key.
+var ErrUnknownKey = errors.New("unknown API key")
+
+// HeaderSize is the least a request's header takes: key, version, correlation id
+// and the client id's length.
+const HeaderSize = 10
+
+const apiVersions = 18
+
+// ParseHeader reads the header of a request frame (without its length) and
+// returns the body that follows, which aliases frame. Where the key is known but
+// the version is not, the header is read as far as all versions agree: the
+// correlation id is good, and the body is not to be looked at.
+func ParseHeader(frame []byte) (h Header, body []byte, err error) {
+	if len(frame) < HeaderSize {
+		return h, nil, fmt.Errorf("%w: %d bytes, at least %d are needed", ErrHeader, len(frame), HeaderSize)
+	}
+	h.Key = int16(binary.BigEndian.Uint16(frame))
+	h.Version = int16(binary.BigEndian.Uint16(frame[2:]))
+	h.CorrelationID = int32(binary.BigEndian.Uint32(frame[4:]))
+	if !KnownKey(h.Key) {
+		return h, nil, fmt.Errorf("%w: %d", ErrUnknownKey, h.Key)
+	}
+	if h.Version < 0 {
+		return h, nil, fmt.Errorf("%w: version %d of API %d", ErrHeader, h.Version, h.Key)
+	}
+	length, rest := int(int16(binary.BigEndian.Uint16(frame[8:]))), frame[HeaderSize:]
+	if length < -1 || length > len(rest) {
+		return h, nil, fmt.Errorf("%w: a client id of %d bytes, %d are there", ErrHeader, length, len(rest))
+	}
+	if length >= 0 {
+		id := string(rest[:length])
+		h.ClientID, rest = &id, rest[length:]
+	}
+	if h.Version < flexibleFrom[h.Key] {
+		return h, rest, nil
+	}
+	body, err = skipTags(rest)
+	return h, body, err
+}
+
+// skipTags passes the tagged fields of a flexible header: none is known (KIP-482).
+func skipTags(b []byte) ([]byte, error) {
+	count, n := binary.Uvarint(b)
+	if n <= 0 {
+		return nil, fmt.Errorf("%w: no count of tagged fields", ErrHeader)
+	}
+	b = b[n:]
+	for ; count > 0; count-- {
+		_, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, fmt.Errorf("%w: a tagged field without a number", ErrHeader)
+		}
+		b = b[n:]
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			return nil, fmt.Errorf("%w: a tagged field of %d bytes, %d are there", ErrHeader, size, len(b)-max(n, 0))
+		}
+		b = b[n+int(size):]
+	}
+	return b, nil
+}
+
+// ResponseHeaderFlexible reports whether the response's header has tagged fields.
+// That of ApiVersions never does: its reader does not know yet what the broker
+// speaks.
+func ResponseHeaderFlexible(key, version int16) bool {
+	return key != apiVersions && KnownKey(key) && version >= flexibleFrom[key]
+}
+
+// KnownKey reports whether Kafka has an API with that key.
+func KnownKey(key int16) bool {
+	return key >= 0 && int(key) < len(flexibleFrom) && flexibleFrom[key] > unknown
+}
+
+// flexibleFrom is the first version of each API whose header has tagged fields
+// (KIP-482), or unknown where no API has the key.
+var flexibleFrom = func() (from [kmsg.MaxKey + 1]int16) {
+	for key := range from {
+		from[key] = firstFlexible(int16(key))
+	}
+	return from
+}()
+
+const unknown = -1
+
+func firstFlexible(key int16) int16 {
+	request := kmsg.RequestForKey(key)
+	if request == nil {
+		return unknown
+	}
+	for version := range request.MaxVersion() + 1 {
+		request.SetVersion(version)
+		if request.IsFlexible() {
+			return version
+		}
+	}
+	return math.MaxInt16
+}
