@@ -60,13 +60,17 @@ type Region struct {
 }
 
 // WriteFileAtomic replaces a file's content: after a stop at any moment it holds
-// the old or the new, and after WriteFileAtomic returned, the new.
+// the old or the new, and after WriteFileAtomic returned, the new. Where it
+// fails before the new has taken the old one's place, the old stays. It may not
+// run twice at once for one name.
 func WriteFileAtomic(fsys FS, name string, data []byte) error {
 	temporary := name + ".tmp"
-	if err := writeDurable(fsys, temporary, data); err != nil {
-		return fmt.Errorf("write %s: %w", temporary, err)
+	err := writeDurable(fsys, temporary, data)
+	if err == nil {
+		err = fsys.Rename(temporary, name)
 	}
-	if err := fsys.Rename(temporary, name); err != nil {
+	if err != nil {
+		_ = fsys.Remove(temporary) // on a full disk its room is needed; the next write replaces it anyway
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
@@ -80,8 +84,7 @@ func writeDurable(fsys FS, name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	err = fill(file, data)
-	return errors.Join(err, file.Close())
+	return errors.Join(fill(file, data), file.Close())
 }
 
 func fill(file File, data []byte) error {

@@ -70,20 +70,40 @@ func (osFS) Free(name string) (free, total uint64, err error) {
 }
 
 func (f osFile) Sync() error {
-	for {
-		err := unix.Fdatasync(int(f.File.Fd()))
-		if !errors.Is(err, unix.EINTR) {
-			return pathError("fdatasync", f.Name(), err)
-		}
-	}
+	return f.control("fdatasync", unix.Fdatasync)
 }
 
 func (f osFile) Preallocate(size int64) error {
-	err := unix.Fallocate(int(f.File.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	if size <= 0 {
+		return nil
+	}
+	err := f.control("fallocate", func(fd int) error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, size)
+	})
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return nil
 	}
-	return pathError("fallocate", f.Name(), err)
+	return err
+}
+
+// control calls the kernel with the file's descriptor, again where a signal cut
+// the call short. Meanwhile the file cannot be closed, and so the descriptor not
+// be given to another one.
+func (f osFile) control(op string, call func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return pathError(op, f.Name(), err)
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		for failed = call(int(fd)); errors.Is(failed, unix.EINTR); {
+			failed = call(int(fd))
+		}
+	})
+	if err != nil {
+		failed = fs.ErrClosed // the only way in which that fails
+	}
+	return pathError(op, f.Name(), failed)
 }
 
 func pathError(op, name string, err error) error {
