@@ -2,6 +2,11 @@
 // decides: it reads no clock and touches no file.
 package retain
 
+import (
+	"slices"
+	"strings"
+)
+
 // Policy is what is to be kept.
 type Policy struct {
 	RetentionMs    int64 // retention.ms; negative: for ever
@@ -21,61 +26,72 @@ type Segment struct {
 type Decision struct {
 	Delete int    // how many segments, from the oldest on
 	Roll   bool   // the active segment is among them, so a new one is needed first
-	Reason string // for the log: why the first of them goes
+	Reason string // for people: why they go
 }
 
 // Decide returns how many of the oldest segments go. The last of segments is the
-// active one. A segment goes if it is too old, if the log without it still holds
-// retention.bytes, or if it lies wholly below the log's start; but never one that
-// holds a record at or above the high watermark, and never one after a segment
-// that stays. An empty active segment always stays.
+// active one. A segment goes if it lies wholly below the log's start, if the log
+// without it still holds retention.bytes, or if its newest record is older than
+// retention.ms; but never one that holds a record at or above the high
+// watermark, and never one after a segment that stays.
+//
+// The active segment stays where it is empty: to delete it would gain nothing.
+// It stays too where the log's start is its only reason, since what is appended
+// next will be read from it.
 func Decide(p Policy, segments []Segment, logStart, highWatermark, now int64) Decision {
-	excess := -int64(1)
-	if p.RetentionBytes >= 0 {
-		excess = -p.RetentionBytes
-		for _, s := range segments {
-			excess += s.Size
-		}
-	}
-	var d Decision
+	var reasons []string
+	d, excess := Decision{}, p.excess(segments)
 	for i, s := range segments {
-		last := i == len(segments)-1
-		reason := p.reason(s, excess, logStart, now)
-		if reason == "" || s.NextOffset > highWatermark || last && s.Size == 0 {
+		active, end := i == len(segments)-1, s.NextOffset
+		if !active {
+			end = segments[i+1].BaseOffset // also where the last records were compacted away
+		}
+		reason := p.reason(s, end <= logStart && !active, excess, now)
+		if reason == "" || end > highWatermark || active && s.Size == 0 {
 			break
 		}
-		if last && reason != tooOld {
-			break // by size and by the log's start, the active segment stays
+		if !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
 		}
-		if d.Delete == 0 {
-			d.Reason = reason
-		}
-		d.Delete++
-		d.Roll = last
+		d.Delete, d.Roll = i+1, active
 		excess -= s.Size
 	}
+	d.Reason = strings.Join(reasons, "; ")
 	return d
+}
+
+// excess is by how many bytes the log is too large, negative where it is not.
+func (p Policy) excess(segments []Segment) int64 {
+	if p.RetentionBytes < 0 {
+		return -1
+	}
+	excess := -p.RetentionBytes
+	for _, s := range segments {
+		excess += s.Size
+	}
+	return excess
 }
 
 // Reasons, as logged.
 const (
-	tooOld     = "older than retention.ms"
-	tooMuch    = "the log is larger than retention.bytes"
 	belowStart = "its records were deleted"
+	tooMuch    = "the log is larger than retention.bytes"
+	tooOld     = "older than retention.ms"
 )
 
-func (p Policy) reason(s Segment, excess, logStart, now int64) string {
+// reason returns why a segment goes, and "" if it stays.
+func (p Policy) reason(s Segment, deleted bool, excess, now int64) string {
 	newest := s.MaxTimestamp
 	if newest < 0 {
 		newest = s.LastModified
 	}
 	switch {
-	case p.RetentionMs >= 0 && now-newest > p.RetentionMs:
-		return tooOld
+	case deleted:
+		return belowStart
 	case p.RetentionBytes >= 0 && excess-s.Size >= 0:
 		return tooMuch
-	case s.NextOffset <= logStart:
-		return belowStart
+	case p.RetentionMs >= 0 && now-newest > p.RetentionMs:
+		return tooOld
 	}
 	return ""
 }
