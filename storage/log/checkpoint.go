@@ -1,11 +1,12 @@
 package log
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"sort"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,65 +19,90 @@ import (
 // partition offset" for each.
 type offsetCheckpoint map[protocol.TopicPartition]int64
 
-// readOffsetCheckpoint reads a checkpoint; one that is not there is empty.
+// readOffsetCheckpoint reads a checkpoint; one that is not there is empty. An
+// error names the line that is wrong.
 func readOffsetCheckpoint(fsys disk.FS, path string) (offsetCheckpoint, error) {
-	lines, err := readCheckpointLines(fsys, path)
-	if err != nil {
-		return nil, err
-	}
-	c := make(offsetCheckpoint, len(lines))
-	for i, line := range lines {
+	c := offsetCheckpoint{}
+	err := readCheckpoint(fsys, path, func(line string) error {
 		// A topic's name has no spaces.
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("%s, entry %d: %q should be a topic, a partition and an offset", path, i+1, line)
+			return fmt.Errorf("want a topic, a partition and an offset, not %q", line)
 		}
-		partition, errPartition := strconv.ParseInt(fields[1], 10, 32)
-		offset, errOffset := strconv.ParseInt(fields[2], 10, 64)
-		if err := errors.Join(errPartition, errOffset); err != nil {
-			return nil, fmt.Errorf("%s, entry %d: %w", path, i+1, err)
+		partition, err := parseNumber("partition", fields[1], 32)
+		if err != nil {
+			return err
+		}
+		offset, err := parseNumber("offset", fields[2], 64)
+		if err != nil {
+			return err
 		}
 		c[protocol.TopicPartition{Topic: fields[0], Partition: int32(partition)}] = offset
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
+// writeOffsetCheckpoint replaces a checkpoint, sorted by topic and partition, so
+// that people find what they look for.
 func writeOffsetCheckpoint(fsys disk.FS, path string, c offsetCheckpoint) error {
-	lines := make([]string, 0, len(c))
-	for tp, offset := range c {
-		lines = append(lines, fmt.Sprintf("%s %d %d", tp.Topic, tp.Partition, offset))
+	partitions := slices.SortedFunc(maps.Keys(c), func(a, b protocol.TopicPartition) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	lines := make([]string, len(partitions))
+	for i, tp := range partitions {
+		lines[i] = fmt.Sprintf("%s %d %d", tp.Topic, tp.Partition, c[tp])
 	}
-	sort.Strings(lines)
-	return writeCheckpointLines(fsys, path, lines)
+	return writeCheckpoint(fsys, path, lines)
 }
 
-// readCheckpointLines returns the entries of a file in Kafka's checkpoint format,
-// none for a file that is not there.
-func readCheckpointLines(fsys disk.FS, path string) ([]string, error) {
+// readCheckpoint calls entry for each entry of a file in Kafka's checkpoint
+// format, and says on which line it failed. A file that is not there has none.
+func readCheckpoint(fsys disk.FS, path string, entry func(line string) error) error {
 	raw, err := fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return fmt.Errorf("read %s: %w", path, err)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
-	if len(lines) < 2 || lines[0] != "0" {
-		return nil, fmt.Errorf("%s: want the version 0 on the first line and a count on the second", path)
+	if lines[0] != "0" {
+		return fmt.Errorf("%s, line 1: want the version 0, not %q", path, lines[0])
 	}
-	count, err := strconv.Atoi(lines[1])
-	if err != nil || count != len(lines)-2 {
-		return nil, fmt.Errorf("%s: the second line says %q entries, %d are there", path, lines[1], len(lines)-2)
+	if len(lines) < 2 {
+		return fmt.Errorf("%s, line 2: the number of entries is missing", path)
 	}
-	return lines[2:], nil
+	if count, err := strconv.Atoi(lines[1]); err != nil || count != len(lines)-2 {
+		return fmt.Errorf("%s, line 2: it says %q entries, %d are there", path, lines[1], len(lines)-2)
+	}
+	for i, line := range lines[2:] {
+		if err := entry(line); err != nil {
+			return fmt.Errorf("%s, line %d: %w", path, i+3, err)
+		}
+	}
+	return nil
 }
 
-func writeCheckpointLines(fsys disk.FS, path string, lines []string) error {
-	var out bytes.Buffer
+func writeCheckpoint(fsys disk.FS, path string, lines []string) error {
+	var out strings.Builder
 	fmt.Fprintf(&out, "0\n%d\n", len(lines))
 	for _, line := range lines {
 		out.WriteString(line)
 		out.WriteByte('\n')
 	}
-	return disk.WriteFileAtomic(fsys, path, out.Bytes())
+	return disk.WriteFileAtomic(fsys, path, []byte(out.String()))
+}
+
+// parseNumber reads a number that is not negative and has at most so many bits,
+// sign included.
+func parseNumber(what, text string, bits int) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, bits)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is no %s", text, what)
+	}
+	return n, nil
 }

@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/klamm-io/klamm/storage/disk"
 )
@@ -21,15 +22,17 @@ type epochStart struct {
 	start int64
 }
 
-// assign notes that epoch begins at start, and reports whether that is news. An
-// epoch that is known, or older than the latest, changes nothing: the records
-// that it had were appended before.
+// assign notes that epoch begins at start, and reports whether that is news. The
+// latest epoch may turn out to begin earlier than was known; an older one
+// changes nothing: the records that it had were appended before. Entries that
+// the new one contradicts, because they begin at start or later, had no record.
 func (e *epochs) assign(epoch int32, start int64) bool {
-	if epoch < 0 || epoch <= e.latest() {
+	latest := e.latest()
+	if epoch < 0 || epoch < latest || epoch == latest && start >= e.starts[len(e.starts)-1].start {
 		return false
 	}
-	for n := len(e.starts); n > 0 && e.starts[n-1].start >= start; n-- {
-		e.starts = e.starts[:n-1] // an epoch without a record
+	for n := len(e.starts); n > 0 && (e.starts[n-1].start >= start || e.starts[n-1].epoch == epoch); n-- {
+		e.starts = e.starts[:n-1]
 	}
 	e.starts = append(e.starts, epochStart{epoch: epoch, start: start})
 	return true
@@ -90,21 +93,31 @@ func (e *epochs) truncateTo(start int64) bool {
 	return true
 }
 
+// readEpochs reads the file of a log's leader epochs; one that is not there has
+// none. An error names the line that is wrong.
 func readEpochs(fsys disk.FS, path string) (*epochs, error) {
-	lines, err := readCheckpointLines(fsys, path)
+	e := &epochs{}
+	err := readCheckpoint(fsys, path, func(line string) error {
+		fields := strings.Fields(line)
+		if len(fields) != 2 {
+			return fmt.Errorf("want an epoch and its first offset, not %q", line)
+		}
+		epoch, err := parseNumber("epoch", fields[0], 32)
+		if err != nil {
+			return err
+		}
+		start, err := parseNumber("offset", fields[1], 64)
+		if err != nil {
+			return err
+		}
+		if n := len(e.starts); n > 0 && (int32(epoch) <= e.starts[n-1].epoch || start <= e.starts[n-1].start) {
+			return fmt.Errorf("%q does not follow the line before", line)
+		}
+		e.starts = append(e.starts, epochStart{epoch: int32(epoch), start: start})
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	e := &epochs{}
-	for i, line := range lines {
-		var s epochStart
-		if _, err := fmt.Sscanf(line, "%d %d", &s.epoch, &s.start); err != nil {
-			return nil, fmt.Errorf("%s, entry %d: %q should be an epoch and its first offset: %w", path, i+1, line, err)
-		}
-		if i > 0 && (s.epoch <= e.starts[i-1].epoch || s.start <= e.starts[i-1].start) {
-			return nil, fmt.Errorf("%s, entry %d: %q does not follow the entry before it", path, i+1, line)
-		}
-		e.starts = append(e.starts, s)
 	}
 	return e, nil
 }
@@ -114,5 +127,5 @@ func (e *epochs) write(fsys disk.FS, path string) error {
 	for i, s := range e.starts {
 		lines[i] = fmt.Sprintf("%d %d", s.epoch, s.start)
 	}
-	return writeCheckpointLines(fsys, path, lines)
+	return writeCheckpoint(fsys, path, lines)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 
 	"github.com/klamm-io/klamm/protocol"
@@ -16,12 +15,16 @@ import (
 type metaProperties struct {
 	ClusterID   string
 	NodeID      int32
-	DirectoryID protocol.TopicID
+	DirectoryID protocol.TopicID // zero where an older Kafka wrote the file (KIP-858)
+
+	others []string // lines with keys of others, as they are
 }
 
 // formatted reports whether the folder belongs to a cluster.
 func (m metaProperties) formatted() bool { return m.ClusterID != "" }
 
+// readMetaProperties reads the file; one that is not there is that of a new
+// folder.
 func readMetaProperties(fsys disk.FS, path string) (m metaProperties, err error) {
 	raw, err := fsys.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,36 +33,96 @@ func readMetaProperties(fsys disk.FS, path string) (m metaProperties, err error)
 	if err != nil {
 		return m, fmt.Errorf("read %s: %w", path, err)
 	}
-	version := ""
-	for line := range strings.Lines(string(raw)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if !ok || strings.HasPrefix(key, "#") {
-			continue
-		}
-		var bad error
-		switch key {
-		case "version":
-			version = value
-		case "cluster.id":
-			m.ClusterID = value
-		case "node.id":
-			var id int64
-			id, bad = strconv.ParseInt(value, 10, 32)
-			m.NodeID = int32(id)
-		case "directory.id":
-			m.DirectoryID, bad = protocol.ParseTopicID(value)
-		}
-		if bad != nil {
-			return m, fmt.Errorf("%s: %s: %w", path, key, bad)
-		}
-	}
-	if version != "1" || m.ClusterID == "" {
-		return m, fmt.Errorf("%s: want version=1, cluster.id and node.id; if the folder holds no data you need, empty it and start again", path)
+	if m, err = parseMetaProperties(string(raw)); err != nil {
+		return metaProperties{}, fmt.Errorf("%s: %w; if the folder holds no data you need, empty it and start again", path, err)
 	}
 	return m, nil
 }
 
+func parseMetaProperties(text string) (m metaProperties, err error) {
+	seen := map[string]bool{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		key, value := cutProperty(line)
+		seen[key] = true
+		if err := m.take(line, key, value); err != nil {
+			return m, err
+		}
+	}
+	for _, key := range []string{"version", "cluster.id", "node.id"} {
+		if !seen[key] {
+			return m, fmt.Errorf("%s is missing", key)
+		}
+	}
+	return m, nil
+}
+
+// take takes in one property.
+func (m *metaProperties) take(line, key, value string) error {
+	switch key {
+	case "version":
+		if value != "1" {
+			return fmt.Errorf("version=%s is not supported, only 1 is", value)
+		}
+	case "cluster.id":
+		if value == "" {
+			return errors.New("cluster.id is empty")
+		}
+		m.ClusterID = value
+	case "node.id":
+		id, err := parseNumber("node id", value, 32)
+		if err != nil {
+			return fmt.Errorf("node.id: %w", err)
+		}
+		m.NodeID = int32(id)
+	case "directory.id":
+		id, err := protocol.ParseTopicID(value)
+		if err != nil {
+			return fmt.Errorf("directory.id: %w", err)
+		}
+		m.DirectoryID = id
+	default:
+		m.others = append(m.others, line)
+	}
+	return nil
+}
+
+// cutProperty splits a line as Java's Properties do, as far as ids need it: at
+// the first = or :, of which a backslash makes an ordinary character.
+func cutProperty(line string) (key, value string) {
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case '\\':
+			i++
+		case '=', ':':
+			return unescape(strings.TrimSpace(line[:i])), unescape(strings.TrimSpace(line[i+1:]))
+		}
+	}
+	return unescape(line), ""
+}
+
+func unescape(text string) string {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
+var escapes = strings.NewReplacer(`\`, `\\`, `=`, `\=`, `:`, `\:`, `#`, `\#`, `!`, `\!`, ` `, `\ `)
+
+// writeMetaProperties replaces the file, and keeps the lines it does not know.
 func writeMetaProperties(fsys disk.FS, path string, m metaProperties) error {
-	text := fmt.Sprintf("cluster.id=%s\ndirectory.id=%s\nnode.id=%d\nversion=1\n", m.ClusterID, m.DirectoryID, m.NodeID)
-	return disk.WriteFileAtomic(fsys, path, []byte(text))
+	lines := []string{"version=1", "cluster.id=" + escapes.Replace(m.ClusterID), fmt.Sprintf("node.id=%d", m.NodeID)}
+	if !m.DirectoryID.IsZero() {
+		lines = append(lines, "directory.id="+m.DirectoryID.String())
+	}
+	lines = append(lines, m.others...)
+	return disk.WriteFileAtomic(fsys, path, []byte(strings.Join(lines, "\n")+"\n"))
 }

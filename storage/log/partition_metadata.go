@@ -12,21 +12,25 @@ import (
 // partitionMetadataFile says to which topic id a partition's folder belongs.
 const partitionMetadataFile = "partition.metadata"
 
+// readPartitionMetadata reads a topic id from the file, which has to be there.
 func readPartitionMetadata(fsys disk.FS, path string) (protocol.TopicID, error) {
 	raw, err := fsys.ReadFile(path)
 	if err != nil {
 		return protocol.TopicID{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	for line := range strings.Lines(string(raw)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "topic_id: "); ok {
-			id, err := protocol.ParseTopicID(value)
-			if err != nil {
-				return id, fmt.Errorf("%s: %w", path, err)
-			}
-			return id, nil
-		}
+	version, id, _ := strings.Cut(strings.TrimSuffix(string(raw), "\n"), "\n")
+	if version != "version: 0" {
+		return protocol.TopicID{}, fmt.Errorf("%s, line 1: want \"version: 0\", not %q", path, version)
 	}
-	return protocol.TopicID{}, fmt.Errorf("%s: has no topic_id", path)
+	text, ok := strings.CutPrefix(id, "topic_id: ")
+	if !ok {
+		return protocol.TopicID{}, fmt.Errorf("%s, line 2: want a topic_id, not %q", path, id)
+	}
+	topicID, err := protocol.ParseTopicID(text)
+	if err != nil {
+		return topicID, fmt.Errorf("%s, line 2: %w", path, err)
+	}
+	return topicID, nil
 }
 
 // writePartitionMetadata does not flush the file: the log's first flush makes
@@ -34,8 +38,15 @@ func readPartitionMetadata(fsys disk.FS, path string) (protocol.TopicID, error) 
 func writePartitionMetadata(fsys disk.FS, path string, id protocol.TopicID) error {
 	file, err := fsys.OpenFile(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("make %s: %w", path, err)
 	}
-	_, err = file.WriteAt([]byte("version: 0\ntopic_id: "+id.String()+"\n"), 0)
-	return errors.Join(err, file.Close())
+	text := "version: 0\ntopic_id: " + id.String() + "\n"
+	err = file.Truncate(0)
+	if err == nil {
+		_, err = file.WriteAt([]byte(text), 0)
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }

@@ -1,0 +1,145 @@
+package log
+
+import (
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// memoryWith is a file system that holds one file.
+func memoryWith(t *testing.T, name, content string) *disk.Memory {
+	t.Helper()
+	m := disk.NewMemory()
+	if err := m.Mkdir(filepath.Dir(name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.WriteFileAtomic(m, name, []byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// contentOf is what a file holds.
+func contentOf(t *testing.T, fsys disk.FS, name string) string {
+	t.Helper()
+	raw, err := fsys.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// wantProblem holds that err says all of the given words.
+func wantProblem(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one that says %q", words)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q does not say %q", err, w)
+		}
+	}
+}
+
+func TestOffsetCheckpoint(t *testing.T) {
+	m := disk.NewMemory()
+	if c, err := readOffsetCheckpoint(m, "f"); err != nil || c == nil || len(c) != 0 {
+		t.Fatalf("a file that is not there: got %v, %v; want an empty one", c, err)
+	}
+	want := offsetCheckpoint{
+		{Topic: "a", Partition: 10}:           5,
+		{Topic: "a", Partition: 9}:            1 << 40,
+		{Topic: "a-b.c_d", Partition: 0}:      0,
+		{Topic: "__offsets", Partition: 1234}: 7,
+	}
+	if err := writeOffsetCheckpoint(m, "f", want); err != nil {
+		t.Fatal(err)
+	}
+	const text = "0\n4\n__offsets 1234 7\na 9 1099511627776\na 10 5\na-b.c_d 0 0\n"
+	if got := contentOf(t, m, "f"); got != text {
+		t.Errorf("wrote %q, want %q", got, text)
+	}
+	got, err := readOffsetCheckpoint(m, "f")
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("read back %v, %v; want %v", got, err, want)
+	}
+	if err := writeOffsetCheckpoint(m, "f", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := contentOf(t, m, "f"); got != "0\n0\n" {
+		t.Errorf("wrote %q for no offsets", got)
+	}
+	if got, err := readOffsetCheckpoint(m, "f"); err != nil || len(got) != 0 {
+		t.Errorf("read back %v, %v; want none", got, err)
+	}
+}
+
+// Kafka writes entries in no order and accepts any blanks between fields.
+func TestOffsetCheckpointAsKafkaMayWriteIt(t *testing.T) {
+	got, err := readOffsetCheckpoint(memoryWith(t, "f", "0\n2\nz 1  3\na\t0 4\n"), "f")
+	want := offsetCheckpoint{{Topic: "z", Partition: 1}: 3, {Topic: "a", Partition: 0}: 4}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+}
+
+func TestMalformedOffsetCheckpoint(t *testing.T) {
+	for content, line := range map[string]string{
+		"":                             "line 1",
+		"\n":                           "line 1",
+		"1\n0\n":                       "line 1",
+		"0":                            "line 2",
+		"0\n":                          "line 2",
+		"0\nx\n":                       "line 2",
+		"0\n-1\n":                      "line 2",
+		"0\n1\n":                       "line 2",
+		"0\n1\na 0 0\nb 0 0\n":         "line 2",
+		"0\n2\na 0 0\n":                "line 2",
+		"0\n1\na 0\n":                  "line 3",
+		"0\n1\na 0 0 0\n":              "line 3",
+		"0\n2\na 0 0\na x 0\n":         "line 4",
+		"0\n2\na 0 0\na -1 0\n":        "line 4",
+		"0\n1\na 2147483648 0\n":       "line 3",
+		"0\n1\na 0 x\n":                "line 3",
+		"0\n1\na 0 -1\n":               "line 3",
+		"0\n2\na 0 0\n\n":              "line 4",
+		"0\n1\n\x00\x00\x00\x00\x00":   "line 3",
+		"\x00\x00\x00\x00\x00\x00\x00": "line 1",
+	} {
+		_, err := readOffsetCheckpoint(memoryWith(t, "a/checkpoint", content), "a/checkpoint")
+		if err == nil {
+			t.Errorf("%q was accepted", content)
+			continue
+		}
+		wantProblem(t, err, "a/checkpoint", line)
+	}
+}
+
+func TestPartitionMetadata(t *testing.T) {
+	m := memoryWith(t, "f", "something longer than what is written over it, as a torn file may be, by far")
+	id := protocol.TopicID{1: 2, 15: 7}
+	if err := writePartitionMetadata(m, "f", id); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := contentOf(t, m, "f"), "version: 0\ntopic_id: AAIAAAAAAAAAAAAAAAAABw\n"; got != want {
+		t.Errorf("wrote %q, want %q", got, want)
+	}
+	if got, err := readPartitionMetadata(m, "f"); err != nil || got != id {
+		t.Errorf("read back %v, %v; want %v", got, err, id)
+	}
+	for content, word := range map[string]string{
+		"": "line 1",
+		"version: 1\ntopic_id: AAIAAAAAAAAAAAAAAAAABw\n": "line 1",
+		"version: 0\n":                          "line 2",
+		"version: 0\ntopic_id: AAIAAAAAAAAAAAA": "line 2",
+		"version: 0\n\x00\x00\x00":              "line 2",
+	} {
+		_, err := readPartitionMetadata(memoryWith(t, "f", content), "f")
+		wantProblem(t, err, "f, ", word)
+	}
+}
