@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Broker is how this broker is set, from its start to its end.
+type Broker struct {
+	NodeID              int32
+	Rack                string
+	Listeners           []Endpoint // to bind
+	AdvertisedListeners []Endpoint // to be reached
+	HTTPListener        string     // host:port, empty for none
+	LogDirs             []string
+
+	MaxConnections        int
+	MaxConnectionsPerIP   int
+	ConnectionsMaxIdle    time.Duration // 0: for ever
+	SocketRequestMaxBytes int
+	RequestMemoryBytes    int64
+
+	NumPartitions            int32
+	DefaultReplicationFactor int16
+	AutoCreateTopics         bool
+	DeleteTopicEnable        bool
+
+	FetchMaxBytes                     int32
+	MaxIncrementalFetchSessionSlots   int
+	MaxRequestPartitionSizeLimit      int32
+	OffsetsTopicPartitions            int32
+	OffsetsTopicReplicationFactor     int16
+	OffsetsTopicSegmentBytes          int32
+	TransactionTopicPartitions        int32
+	TransactionTopicReplicationFactor int16
+	TransactionTopicSegmentBytes      int32
+	TransactionTopicMinISR            int32
+	OffsetMetadataMaxBytes            int32
+	OffsetsRetention                  time.Duration
+	OffsetsRetentionCheckInterval     time.Duration
+	GroupMinSessionTimeout            time.Duration
+	GroupMaxSessionTimeout            time.Duration
+	GroupMaxSize                      int32
+	GroupInitialRebalanceDelay        time.Duration
+	ProducerIDExpiration              time.Duration
+	CheckpointInterval                time.Duration
+	RetentionCheckInterval            time.Duration
+	RecoveryThreadsPerDataDir         int
+	ScrubBytesPerSecond               int64
+	ScrubInterval                     time.Duration
+	LogFormat, LogLevel, flushPolicy  string
+
+	values map[string]string // what was set, by key
+}
+
+func newBroker(values map[string]string) (*Broker, error) {
+	for name, value := range values {
+		k := brokerKeyByName[name]
+		if value == "" && k.kind != String && k.kind != List {
+			delete(values, name) // set to nothing is not set
+			continue
+		}
+		if err := k.check(value); err != nil {
+			return nil, err
+		}
+	}
+	b := &Broker{values: maps.Clone(values)}
+	if err := b.fillNode(); err != nil {
+		return nil, err
+	}
+	b.fillLimits()
+	b.fillGroups()
+	b.fillLogs()
+	if _, err := b.Topic(nil, nil); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// value is what is set for a key of the broker, or its default.
+func (b *Broker) value(name string) string {
+	if v, set := b.values[name]; set {
+		return v
+	}
+	return brokerKeyByName[name].standard
+}
+
+// The typed readers rely on check, which every value has passed.
+
+func (b *Broker) int(name string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(b.value(name)), 10, 64)
+	return n
+}
+
+func (b *Broker) bool(name string) bool { return strings.EqualFold(b.value(name), "true") }
+
+func (b *Broker) ms(name string) time.Duration { return milliseconds(b.int(name)) }
+
+// milliseconds is a duration, the longest one where there is none so long.
+func milliseconds(n int64) time.Duration {
+	const most = int64(1<<63-1) / int64(time.Millisecond)
+	return time.Duration(min(n, most)) * time.Millisecond
+}
+
+func (b *Broker) fillNode() (err error) {
+	b.NodeID = int32(b.int("node.id"))
+	if old, set := b.values["broker.id"]; set && old != "-1" {
+		if id := int32(b.int("broker.id")); b.values["node.id"] != "" && id != b.NodeID {
+			return fmt.Errorf("broker.id is %d and node.id is %d: they are two names of one thing, set one of them", id, b.NodeID)
+		}
+		b.NodeID = int32(b.int("broker.id"))
+	}
+	b.Rack = b.value("broker.rack")
+	if b.Listeners, err = parseEndpoints("listeners", b.value("listeners")); err != nil {
+		return err
+	}
+	if err := checkProtocols(b.Listeners, b.value("listener.security.protocol.map")); err != nil {
+		return err
+	}
+	if b.AdvertisedListeners, err = advertise(b.Listeners, b.value("advertised.listeners")); err != nil {
+		return err
+	}
+	b.HTTPListener = b.value("klamm.http.listener")
+	b.LogDirs = splitList(b.value("log.dirs"))
+	if len(b.LogDirs) == 0 {
+		b.LogDirs = splitList(b.value("log.dir"))
+	}
+	if len(b.LogDirs) == 0 {
+		return fmt.Errorf("log.dirs: names no folder")
+	}
+	return nil
+}
+
+func (b *Broker) fillLimits() {
+	b.MaxConnections = int(b.int("max.connections"))
+	b.MaxConnectionsPerIP = int(b.int("max.connections.per.ip"))
+	b.ConnectionsMaxIdle = max(0, b.ms("connections.max.idle.ms"))
+	b.SocketRequestMaxBytes = int(b.int("socket.request.max.bytes"))
+	b.RequestMemoryBytes = b.int("klamm.request.memory.bytes")
+	b.NumPartitions = int32(b.int("num.partitions"))
+	b.DefaultReplicationFactor = int16(b.int("default.replication.factor"))
+	b.AutoCreateTopics = b.bool("auto.create.topics.enable")
+	b.DeleteTopicEnable = b.bool("delete.topic.enable")
+	b.FetchMaxBytes = int32(b.int("fetch.max.bytes"))
+	b.MaxIncrementalFetchSessionSlots = int(b.int("max.incremental.fetch.session.cache.slots"))
+	b.MaxRequestPartitionSizeLimit = int32(b.int("max.request.partition.size.limit"))
+}
+
+func (b *Broker) fillGroups() {
+	b.OffsetsTopicPartitions = int32(b.int("offsets.topic.num.partitions"))
+	b.OffsetsTopicReplicationFactor = int16(b.int("offsets.topic.replication.factor"))
+	b.OffsetsTopicSegmentBytes = int32(b.int("offsets.topic.segment.bytes"))
+	b.TransactionTopicPartitions = int32(b.int("transaction.state.log.num.partitions"))
+	b.TransactionTopicReplicationFactor = int16(b.int("transaction.state.log.replication.factor"))
+	b.TransactionTopicSegmentBytes = int32(b.int("transaction.state.log.segment.bytes"))
+	b.TransactionTopicMinISR = int32(b.int("transaction.state.log.min.isr"))
+	b.OffsetMetadataMaxBytes = int32(b.int("offset.metadata.max.bytes"))
+	b.OffsetsRetention = time.Duration(b.int("offsets.retention.minutes")) * time.Minute
+	b.OffsetsRetentionCheckInterval = b.ms("offsets.retention.check.interval.ms")
+	b.GroupMinSessionTimeout = b.ms("group.min.session.timeout.ms")
+	b.GroupMaxSessionTimeout = b.ms("group.max.session.timeout.ms")
+	b.GroupMaxSize = int32(b.int("group.max.size"))
+	b.GroupInitialRebalanceDelay = b.ms("group.initial.rebalance.delay.ms")
+}
+
+func (b *Broker) fillLogs() {
+	b.ProducerIDExpiration = b.ms("producer.id.expiration.ms")
+	b.CheckpointInterval = b.ms("log.flush.offset.checkpoint.interval.ms")
+	b.RetentionCheckInterval = b.ms("log.retention.check.interval.ms")
+	b.RecoveryThreadsPerDataDir = int(b.int("num.recovery.threads.per.data.dir"))
+	b.ScrubBytesPerSecond = b.int("klamm.scrub.bytes.per.second")
+	b.ScrubInterval = b.ms("klamm.scrub.interval.ms")
+	b.LogFormat, b.LogLevel, b.flushPolicy = b.value("klamm.log.format"), b.value("klamm.log.level"), b.value("klamm.flush.policy")
+}

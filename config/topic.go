@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol/compress"
+)
+
+// Topic is how one topic is set.
+type Topic struct {
+	SegmentBytes       int
+	SegmentAge         time.Duration // segment.ms
+	SegmentJitter      time.Duration
+	SegmentIndexBytes  int
+	IndexIntervalBytes int
+	FileDeleteDelay    time.Duration
+
+	Delete, Compact bool // cleanup.policy
+	RetentionMs     int64
+	RetentionBytes  int64
+
+	MaxMessageBytes      int
+	KeepCodec            bool           // compression.type=producer
+	Codec                compress.Codec // else this one
+	CompressionLevel     int            // of Codec; 0 is the codec's default
+	LogAppendTime        bool
+	TimestampBeforeMaxMs int64
+	TimestampAfterMaxMs  int64
+
+	FlushOnAck        bool // an acknowledged record is on the disk
+	FlushMessages     int64
+	FlushInterval     time.Duration
+	MinInsyncReplicas int
+}
+
+// Topic resolves a topic's configuration: what is set for it, else what was set
+// for all brokers at run time, else what this broker was started with, else the
+// default. An error wraps INVALID_CONFIG.
+func (b *Broker) Topic(everyBroker, overrides map[string]string) (*Topic, error) {
+	r := resolver{broker: b, everyBroker: everyBroker, overrides: overrides}
+	t := &Topic{
+		SegmentBytes:         int(r.int("segment.bytes")),
+		SegmentAge:           milliseconds(r.int("segment.ms")),
+		SegmentJitter:        milliseconds(r.int("segment.jitter.ms")),
+		SegmentIndexBytes:    int(r.int("segment.index.bytes")),
+		IndexIntervalBytes:   int(r.int("index.interval.bytes")),
+		FileDeleteDelay:      milliseconds(r.int("file.delete.delay.ms")),
+		RetentionMs:          r.int("retention.ms"),
+		RetentionBytes:       r.int("retention.bytes"),
+		MaxMessageBytes:      int(r.int("max.message.bytes")),
+		LogAppendTime:        r.value("message.timestamp.type") == "LogAppendTime",
+		TimestampBeforeMaxMs: r.int("message.timestamp.before.max.ms"),
+		TimestampAfterMaxMs:  r.int("message.timestamp.after.max.ms"),
+		FlushOnAck:           b.flushPolicy != "interval" && !r.isSet("flush.messages") && !r.isSet("flush.ms"),
+		FlushMessages:        r.int("flush.messages"),
+		FlushInterval:        milliseconds(r.int("flush.ms")),
+		MinInsyncReplicas:    int(r.int("min.insync.replicas")),
+	}
+	policy := splitList(r.value("cleanup.policy"))
+	t.Delete, t.Compact = slices.Contains(policy, "delete"), slices.Contains(policy, "compact")
+	if least, most := r.int("min.compaction.lag.ms"), r.int("max.compaction.lag.ms"); least > most {
+		return nil, fmt.Errorf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d): %w", least, most, kerr.InvalidConfig)
+	}
+	r.fillCompression(t)
+	return t, r.err
+}
+
+// fillCompression reads the codec and its level.
+func (r *resolver) fillCompression(t *Topic) {
+	switch name := r.value("compression.type"); name {
+	case "producer":
+		t.KeepCodec = true
+	case "uncompressed":
+		t.Codec = compress.None
+	default:
+		codec, err := compress.Parse(name)
+		r.note(err)
+		t.Codec = codec
+		if key := "compression." + name + ".level"; topicKeyByName[key] != nil && r.isSet(key) {
+			t.CompressionLevel = int(r.int(key))
+		}
+	}
+	if t.CompressionLevel == -1 && t.Codec == compress.Gzip {
+		t.CompressionLevel = 0
+	}
+}
+
+// resolver looks up a topic's values. Its first error sticks.
+type resolver struct {
+	broker      *Broker
+	everyBroker map[string]string
+	overrides   map[string]string
+	err         error
+}
+
+func (r *resolver) note(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *resolver) value(name string) string {
+	e := r.broker.topicEntry(topicKeyByName[name], r.everyBroker, r.overrides)
+	r.note(topicKeyByName[name].check(e.Value))
+	return strings.TrimSpace(e.Value)
+}
+
+func (r *resolver) int(name string) int64 {
+	n, err := strconv.ParseInt(r.value(name), 10, 64)
+	if err != nil {
+		r.note(fmt.Errorf("%s: %w: %w", name, err, kerr.InvalidConfig))
+	}
+	return n
+}
+
+func (r *resolver) isSet(name string) bool {
+	return r.broker.topicEntry(topicKeyByName[name], r.everyBroker, r.overrides).Source != DefaultConfig
+}
+
+// ValidateTopic tells whether overrides may be set for a topic. An error wraps
+// INVALID_CONFIG and says which key is wrong, and why.
+func ValidateTopic(overrides map[string]string) error {
+	for name, value := range overrides {
+		k := topicKeyByName[name]
+		if k == nil {
+			return fmt.Errorf("Unknown topic config name: %s: %w", name, kerr.InvalidConfig)
+		}
+		if err := k.check(value); err != nil {
+			return err
+		}
+	}
+	plain := &Broker{values: map[string]string{}}
+	_, err := plain.Topic(nil, overrides)
+	return err
+}
+
+// ValidateDynamicBroker tells whether configs may be set at run time, for one
+// broker or for all.
+func ValidateDynamicBroker(configs map[string]string, one bool) error {
+	for name, value := range configs {
+		k := brokerKeyByName[name]
+		switch {
+		case k == nil:
+			continue // kept for whoever reads it, as Kafka does
+		case !k.dynamic:
+			return fmt.Errorf("Cannot update these configs dynamically: Set(%s): %w", name, kerr.InvalidRequest)
+		}
+		if err := k.check(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
