@@ -1,11 +1,8 @@
 package log
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
-	"sort"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -31,16 +28,29 @@ const remembered = 5
 // partition (KIP-98). Its owner guards it.
 type producers struct {
 	byID map[int64]*producer
+	open []openTxn // ascending by first offset
 }
 
 // producer is what the partition remembers of one producer.
 type producer struct {
 	epoch            int16
-	batches          []batchMeta // the last few, ascending
+	batches          []batchMeta // the last few of this epoch, ascending
 	timestamp        int64       // of the last batch or marker, milliseconds
 	active           int64       // when that was appended or, after a restart, found; milliseconds
 	coordinatorEpoch int32       // of the last marker, -1 for none
 	txnFirstOffset   int64       // of the open transaction, -1 for none
+}
+
+// openTxn is a transaction whose end is not in the log yet.
+type openTxn struct{ firstOffset, producerID int64 }
+
+// completedTxn is a transaction that a marker ended.
+type completedTxn struct {
+	ProducerID  int64
+	FirstOffset int64 // of its first batch
+	LastOffset  int64 // of the marker
+	LastStable  int64 // where the earliest transaction begins that is open after it, else the offset after the marker
+	Aborted     bool
 }
 
 // batchMeta is what is remembered of one batch.
@@ -57,10 +67,14 @@ func (m batchMeta) firstSequence() int32 { return record.AddSequence(m.LastSeque
 func newProducers() *producers { return &producers{byID: map[int64]*producer{}} }
 
 // check returns the batch that b repeats, if its producer sent it before, or why
-// b may not follow what the producer sent last.
+// b may not follow what the producer sent last. The duplicate is valid until the
+// next update.
+//
+// Any sequence number may come first from a producer of which nothing is known:
+// what it sent before may have been deleted, and its state with it.
 func (p *producers) check(b record.Batch, origin Origin) (duplicate *batchMeta, err error) {
 	known := p.byID[b.ProducerID()]
-	if known == nil || origin != FromClient {
+	if known == nil || origin == FromLeader {
 		return nil, nil
 	}
 	if b.ProducerEpoch() < known.epoch {
@@ -68,29 +82,55 @@ func (p *producers) check(b record.Batch, origin Origin) (duplicate *batchMeta, 
 			b.ProducerID(), b.ProducerEpoch(), known.epoch, kerr.InvalidProducerEpoch)
 	}
 	if b.Attributes().Control() {
-		return nil, nil
+		return nil, known.endsBy(b)
 	}
-	if b.ProducerEpoch() == known.epoch {
-		for i := range known.batches {
-			if m := &known.batches[i]; m.firstSequence() == b.BaseSequence() && m.LastSequence == b.LastSequence() {
-				return m, nil
-			}
+	if origin == FromClient {
+		if m := known.repeated(b); m != nil {
+			return m, nil
+		}
+		if err := known.follows(b); err != nil {
+			return nil, err
 		}
 	}
-	return nil, known.follows(b)
+	if known.txnFirstOffset >= 0 && !b.Attributes().Transactional() {
+		return nil, fmt.Errorf("producer %d sends outside of its transaction, which is open since offset %d: %w",
+			b.ProducerID(), known.txnFirstOffset, kerr.InvalidTxnState)
+	}
+	return nil, nil
 }
 
-// follows checks that b has the sequence number that comes next: 0 in a new
-// epoch, any where nothing is remembered of the epoch but its markers.
+// endsBy checks that a marker comes from the present transaction coordinator.
+func (k *producer) endsBy(b record.Batch) error {
+	m, ok, err := readMarker(b)
+	if err != nil {
+		return err
+	}
+	if ok && m.coordinatorEpoch < k.coordinatorEpoch {
+		return fmt.Errorf("producer %d: a transaction coordinator of epoch %d writes a marker, a newer one has epoch %d: %w",
+			b.ProducerID(), m.coordinatorEpoch, k.coordinatorEpoch, kerr.TransactionCoordinatorFenced)
+	}
+	return nil
+}
+
+// repeated returns the remembered batch with b's sequence numbers.
+func (k *producer) repeated(b record.Batch) *batchMeta {
+	if b.ProducerEpoch() != k.epoch {
+		return nil
+	}
+	for i := range k.batches {
+		if m := &k.batches[i]; m.firstSequence() == b.BaseSequence() && m.LastSequence == b.LastSequence() {
+			return m
+		}
+	}
+	return nil
+}
+
+// follows checks that b has the sequence number that comes next: 0 in an epoch of
+// which no batch is known, be it a new one or one that began with a marker.
 func (k *producer) follows(b record.Batch) error {
 	expected := int32(0)
-	if b.ProducerEpoch() == k.epoch {
-		if len(k.batches) == 0 {
-			return nil
-		}
-		expected = record.AddSequence(k.batches[len(k.batches)-1].LastSequence, 1)
-	} else if len(k.batches) == 0 && k.epoch < 0 {
-		return nil
+	if n := len(k.batches); n > 0 && b.ProducerEpoch() == k.epoch {
+		expected = record.AddSequence(k.batches[n-1].LastSequence, 1)
 	}
 	if b.BaseSequence() != expected {
 		return fmt.Errorf("producer %d, epoch %d: sequence number %d, expected %d: %w",
@@ -99,12 +139,32 @@ func (k *producer) follows(b record.Batch) error {
 	return nil
 }
 
-// update takes in a batch that was appended at now, in milliseconds. Only a
-// control batch's records are looked at; of others the header suffices.
-func (p *producers) update(b record.Batch, now int64) {
+// update takes in a batch that was appended at now, in milliseconds, and returns
+// the transaction that it ends, if it does. Only a control batch's records are
+// looked at; of others the header suffices.
+func (p *producers) update(b record.Batch, now int64) (done completedTxn, ended bool) {
 	if b.ProducerID() < 0 {
-		return
+		return done, false
 	}
+	if b.Attributes().Control() {
+		// One without a marker is what compaction leaves of a transaction that is
+		// gone altogether; it says nothing.
+		if m, ok, err := readMarker(b); ok && err == nil {
+			return p.end(b, m, now)
+		}
+		return done, false
+	}
+	k := p.enter(b, b.MaxTimestamp(), now)
+	k.remember(batchMeta{LastSequence: b.LastSequence(), LastOffset: b.LastOffset(), OffsetDelta: b.LastOffsetDelta(), Timestamp: b.MaxTimestamp()})
+	if b.Attributes().Transactional() && k.txnFirstOffset < 0 {
+		k.txnFirstOffset = b.BaseOffset()
+		p.open = append(p.open, openTxn{firstOffset: b.BaseOffset(), producerID: b.ProducerID()})
+	}
+	return done, false
+}
+
+// enter returns the state of b's producer, in b's epoch.
+func (p *producers) enter(b record.Batch, timestamp, now int64) *producer {
 	k := p.byID[b.ProducerID()]
 	if k == nil {
 		k = &producer{epoch: b.ProducerEpoch(), coordinatorEpoch: -1, txnFirstOffset: -1}
@@ -113,15 +173,8 @@ func (p *producers) update(b record.Batch, now int64) {
 	if k.epoch != b.ProducerEpoch() {
 		k.epoch, k.batches = b.ProducerEpoch(), nil
 	}
-	k.timestamp, k.active = b.MaxTimestamp(), now
-	if b.Attributes().Control() {
-		k.end(b)
-		return
-	}
-	k.remember(batchMeta{LastSequence: b.LastSequence(), LastOffset: b.LastOffset(), OffsetDelta: b.LastOffsetDelta(), Timestamp: b.MaxTimestamp()})
-	if b.Attributes().Transactional() && k.txnFirstOffset < 0 {
-		k.txnFirstOffset = b.BaseOffset()
-	}
+	k.timestamp, k.active = timestamp, now
+	return k
 }
 
 func (k *producer) remember(m batchMeta) {
@@ -133,31 +186,36 @@ func (k *producer) remember(m batchMeta) {
 	k.batches[remembered-1] = m
 }
 
-// end takes in the marker that ends a transaction.
-func (k *producer) end(b record.Batch) {
+// end takes in a marker. A transaction that wrote nothing here ends without a
+// trace.
+func (p *producers) end(b record.Batch, m marker, now int64) (done completedTxn, ended bool) {
+	k := p.enter(b, m.timestamp, now)
+	k.coordinatorEpoch = m.coordinatorEpoch
+	if k.txnFirstOffset < 0 {
+		return done, false
+	}
+	done = completedTxn{ProducerID: b.ProducerID(), FirstOffset: k.txnFirstOffset, LastOffset: b.LastOffset(), Aborted: m.aborts}
 	k.txnFirstOffset = -1
-	_ = b.Each(&record.Scratch{}, len(b), func(r *record.Record) error {
-		if epoch, ok := record.EndTxnEpoch(r.Value); ok {
-			k.coordinatorEpoch = epoch
-		}
-		return nil
-	})
+	p.open = slices.DeleteFunc(p.open, func(t openTxn) bool { return t.producerID == done.ProducerID })
+	done.LastStable = done.LastOffset + 1
+	if first, open := p.firstUnstable(); open {
+		done.LastStable = first
+	}
+	return done, true
 }
 
 // firstUnstable returns the first offset of the earliest open transaction.
 func (p *producers) firstUnstable() (offset int64, open bool) {
-	for _, k := range p.byID {
-		if k.txnFirstOffset >= 0 && (!open || k.txnFirstOffset < offset) {
-			offset, open = k.txnFirstOffset, true
-		}
+	if len(p.open) == 0 {
+		return 0, false
 	}
-	return offset, open
+	return p.open[0].firstOffset, true
 }
 
 // expire forgets producers without an open transaction that were silent for
-// longer than expiry milliseconds. Silence is told by this broker's clock: the
-// records' own timestamps may be years old, and a producer that sends such must
-// not lose its state while it is at work.
+// expiry milliseconds. Silence is told by this broker's clock: the records' own
+// timestamps may be years old, and a producer that sends such must not lose its
+// state while it is at work.
 func (p *producers) expire(now, expiry int64) {
 	for id, k := range p.byID {
 		if k.txnFirstOffset < 0 && now-k.active >= expiry {
@@ -166,87 +224,30 @@ func (p *producers) expire(now, expiry int64) {
 	}
 }
 
-// A snapshot is Kafka's: a version, the CRC-32C of what follows, the number of
-// entries, and an entry for each producer (docs/formats/log-files.md).
-const (
-	snapshotVersion    = 1
-	snapshotHeaderSize = 2 + 4 + 4
-	snapshotEntrySize  = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8
-)
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// encode returns the state as a snapshot file holds it: of each producer the
-// last batch alone.
-func (p *producers) encode() []byte {
-	ids := make([]int64, 0, len(p.byID))
-	for id := range p.byID {
-		ids = append(ids, id)
-	}
-	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
-	out := make([]byte, snapshotHeaderSize, snapshotHeaderSize+len(ids)*snapshotEntrySize)
-	for _, id := range ids {
-		out = p.byID[id].encode(out, id)
-	}
-	binary.BigEndian.PutUint16(out, snapshotVersion)
-	binary.BigEndian.PutUint32(out[6:], uint32(len(ids)))
-	binary.BigEndian.PutUint32(out[2:], crc32.Checksum(out[6:], castagnoli))
-	return out
+// marker is a control record that ends a transaction.
+type marker struct {
+	aborts           bool
+	coordinatorEpoch int32
+	timestamp        int64 // milliseconds
 }
 
-func (k *producer) encode(out []byte, id int64) []byte {
-	last := batchMeta{LastSequence: -1, LastOffset: -1, OffsetDelta: 0}
-	if n := len(k.batches); n > 0 {
-		last = k.batches[n-1]
+// readMarker reads the marker in a control batch; ok is false where there is
+// none. An error wraps kerr.InvalidRecord.
+func readMarker(b record.Batch) (m marker, ok bool, err error) {
+	err = b.Each(&record.Scratch{}, len(b), func(r *record.Record) error {
+		_, kind, known := record.ControlType(r.Key)
+		if !known || kind != record.ControlAbort && kind != record.ControlCommit {
+			return fmt.Errorf("producer %d: a control record neither commits nor aborts", b.ProducerID())
+		}
+		epoch, known := record.EndTxnEpoch(r.Value)
+		if !known {
+			return fmt.Errorf("producer %d: a marker does not name its coordinator's epoch", b.ProducerID())
+		}
+		m, ok = marker{aborts: kind == record.ControlAbort, coordinatorEpoch: epoch, timestamp: b.Timestamp(r)}, true
+		return nil
+	})
+	if err != nil {
+		return m, false, fmt.Errorf("%w: %w", err, kerr.InvalidRecord)
 	}
-	out = binary.BigEndian.AppendUint64(out, uint64(id))
-	out = binary.BigEndian.AppendUint16(out, uint16(k.epoch))
-	out = binary.BigEndian.AppendUint32(out, uint32(last.LastSequence))
-	out = binary.BigEndian.AppendUint64(out, uint64(last.LastOffset))
-	out = binary.BigEndian.AppendUint32(out, uint32(last.OffsetDelta))
-	out = binary.BigEndian.AppendUint64(out, uint64(k.timestamp))
-	out = binary.BigEndian.AppendUint32(out, uint32(k.coordinatorEpoch))
-	return binary.BigEndian.AppendUint64(out, uint64(k.txnFirstOffset))
-}
-
-var errSnapshot = errors.New("not a sound producers' snapshot")
-
-// decodeProducers reads a snapshot. Its producers count as active at now.
-func decodeProducers(raw []byte, now int64) (*producers, error) {
-	if len(raw) < snapshotHeaderSize || binary.BigEndian.Uint16(raw) != snapshotVersion {
-		return nil, fmt.Errorf("%w: no version %d", errSnapshot, snapshotVersion)
-	}
-	if crc32.Checksum(raw[6:], castagnoli) != binary.BigEndian.Uint32(raw[2:]) {
-		return nil, fmt.Errorf("%w: its checksum does not match", errSnapshot)
-	}
-	count, entries := int64(int32(binary.BigEndian.Uint32(raw[6:]))), raw[snapshotHeaderSize:]
-	if count*snapshotEntrySize != int64(len(entries)) {
-		return nil, fmt.Errorf("%w: %d entries in %d bytes", errSnapshot, count, len(entries))
-	}
-	p := newProducers()
-	for ; len(entries) > 0; entries = entries[snapshotEntrySize:] {
-		id := int64(binary.BigEndian.Uint64(entries))
-		p.byID[id] = decodeProducer(entries[8:])
-		p.byID[id].active = now
-	}
-	return p, nil
-}
-
-func decodeProducer(raw []byte) *producer {
-	k := &producer{
-		epoch:            int16(binary.BigEndian.Uint16(raw)),
-		timestamp:        int64(binary.BigEndian.Uint64(raw[18:])),
-		coordinatorEpoch: int32(binary.BigEndian.Uint32(raw[26:])),
-		txnFirstOffset:   int64(binary.BigEndian.Uint64(raw[30:])),
-	}
-	last := batchMeta{
-		LastSequence: int32(binary.BigEndian.Uint32(raw[2:])),
-		LastOffset:   int64(binary.BigEndian.Uint64(raw[6:])),
-		OffsetDelta:  int32(binary.BigEndian.Uint32(raw[14:])),
-		Timestamp:    k.timestamp,
-	}
-	if last.LastOffset >= 0 {
-		k.batches = []batchMeta{last}
-	}
-	return k
+	return m, ok, nil
 }
