@@ -278,3 +278,24 @@ func rapidBatch(sequence int32, offset int64) record.Batch {
 	}
 	return batch
 }
+
+// rapidTxnBatch is a batch of one of three producers: a part of its transaction,
+// or the end of it.
+func rapidTxnBatch(t *rapid.T, p *producers, offset int64) record.Batch {
+	b := record.NewBuilder()
+	b.ProducerID, b.ProducerEpoch, b.Transactional, b.BaseOffset = rapid.Int64Range(1, 3).Draw(t, "producer"), 0, true, offset
+	if k := p.byID[b.ProducerID]; k != nil && len(k.batches) > 0 {
+		b.BaseSequence = record.AddSequence(k.batches[len(k.batches)-1].LastSequence, 1)
+	}
+	if b.Control = rapid.Bool().Draw(t, "ends"); b.Control {
+		kind := rapid.SampledFrom([]int16{record.ControlAbort, record.ControlCommit}).Draw(t, "kind")
+		b.Append(offset, record.AppendControlKey(nil, kind), record.AppendEndTxnValue(nil, 0))
+	} else {
+		b.Append(offset, nil, []byte("v"))
+	}
+	batch, err := b.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch
+}
