@@ -31,7 +31,7 @@ func (e *epochs) assign(epoch int32, start int64) bool {
 	if epoch < 0 || epoch < latest || epoch == latest && start >= e.starts[len(e.starts)-1].start {
 		return false
 	}
-	for n := len(e.starts); n > 0 && (e.starts[n-1].start >= start || e.starts[n-1].epoch == epoch); n-- {
+	for n := len(e.starts); n > 0 && e.starts[n-1].start >= start; n-- {
 		e.starts = e.starts[:n-1]
 	}
 	e.starts = append(e.starts, epochStart{epoch: epoch, start: start})
