@@ -1,0 +1,66 @@
+package controller
+
+import (
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/cluster/metadata"
+)
+
+// AutoCreate creates topics that a client or the broker itself asked for by
+// name only. The broker's own topics get the layout that its configs have for
+// them. Names that exist are left alone; those that cannot be created are in
+// the map, with why.
+func (*Controller) AutoCreate(img *metadata.Image, names []string, in Inputs) ([]metadata.Record, map[string]error) {
+	var records []metadata.Record
+	refused := map[string]error{}
+	done := map[string]bool{}
+	for _, name := range names {
+		if _, exists := img.Topic(name); exists || done[name] {
+			continue
+		}
+		done[name] = true
+		topic, err := decideTopic(img, byNameOnly(name, in), 1, in)
+		if err == nil && weight(records)+weight(topic.records()) > maxRecords {
+			err = errTooMany
+		}
+		if err != nil {
+			refused[name] = err
+			continue
+		}
+		records = append(records, topic.records()...)
+	}
+	return records, refused
+}
+
+func byNameOnly(name string, in Inputs) kmsg.CreateTopicsRequestTopic {
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
+	b := in.Config
+	switch name {
+	case metadata.ConsumerOffsets:
+		topic.NumPartitions, topic.ReplicationFactor = b.OffsetsTopicPartitions, b.OffsetsTopicReplicationFactor
+		topic.Configs = configList(
+			"cleanup.policy", "compact",
+			"compression.type", "producer",
+			"segment.bytes", strconv.Itoa(int(b.OffsetsTopicSegmentBytes)))
+	case metadata.TransactionState:
+		topic.NumPartitions, topic.ReplicationFactor = b.TransactionTopicPartitions, b.TransactionTopicReplicationFactor
+		topic.Configs = configList(
+			"cleanup.policy", "compact",
+			"compression.type", "uncompressed",
+			"min.insync.replicas", strconv.Itoa(int(b.TransactionTopicMinISR)),
+			"segment.bytes", strconv.Itoa(int(b.TransactionTopicSegmentBytes)),
+			"unclean.leader.election.enable", "false")
+	}
+	return topic
+}
+
+func configList(pairs ...string) []kmsg.CreateTopicsRequestTopicConfig {
+	var list []kmsg.CreateTopicsRequestTopicConfig
+	for i := 0; i < len(pairs); i += 2 {
+		list = append(list, kmsg.CreateTopicsRequestTopicConfig{Name: pairs[i], Value: &pairs[i+1]})
+	}
+	return list
+}

@@ -1,0 +1,234 @@
+package controller
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"pgregory.net/rapid"
+
+	"github.com/klamm-io/klamm/cluster/metadata"
+)
+
+// TestAnswersMatchRecords: whatever a client asks, the records fit the image,
+// a topic is there if and only if it was said to be, and to ask only gets the
+// same answer and changes nothing.
+func TestAnswersMatchRecords(t *testing.T) {
+	outer := t
+	rapid.Check(t, func(t *rapid.T) {
+		c := newCluster(outer)
+		for range rapid.IntRange(1, 8).Draw(t, "requests") {
+			req := drawCreate(t)
+			req.ValidateOnly = true
+			before := c.img
+			asked := c.send(outer, req).(*kmsg.CreateTopicsResponse)
+			if c.img.NumTopics() != before.NumTopics() {
+				t.Fatal("validate only created topics")
+			}
+			req.ValidateOnly = false
+			told := c.send(outer, req).(*kmsg.CreateTopicsResponse)
+			for i, topic := range told.Topics {
+				if topic.ErrorCode != asked.Topics[i].ErrorCode {
+					t.Fatalf("%s: %d, and %d when only asked", topic.Topic, topic.ErrorCode, asked.Topics[i].ErrorCode)
+				}
+				requireCreated(t, before, c.img, topic)
+			}
+		}
+	})
+}
+
+func requireCreated(t *rapid.T, before, after *metadata.Image, told kmsg.CreateTopicsResponseTopic) {
+	_, existed := before.Topic(told.Topic)
+	topic, exists := after.Topic(told.Topic)
+	if created := exists && !existed; created != (told.ErrorCode == 0) {
+		t.Fatalf("%q answered with %d, created: %v", told.Topic, told.ErrorCode, created)
+	}
+	if told.ErrorCode != 0 {
+		return
+	}
+	if int(told.NumPartitions) != len(topic.Partitions) || told.TopicID != topic.ID {
+		t.Fatalf("%q: told %+v, is %+v", told.Topic, told, topic)
+	}
+	for _, p := range topic.Partitions {
+		if len(p.Replicas) != int(told.ReplicationFactor) || p.Leader != p.Replicas[0] || !slices.Equal(p.ISR, p.Replicas) {
+			t.Fatalf("%q: partition %+v", told.Topic, p)
+		}
+	}
+}
+
+func drawCreate(t *rapid.T) *kmsg.CreateTopicsRequest {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version = 7
+	for range rapid.IntRange(0, 4).Draw(t, "topics") {
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic = rapid.StringMatching("[ab._/]{0,3}").Draw(t, "name")
+		topic.NumPartitions = rapid.Int32Range(-2, 3).Draw(t, "partitions")
+		topic.ReplicationFactor = rapid.Int16Range(-2, 2).Draw(t, "replication factor")
+		for range rapid.IntRange(0, 1).Draw(t, "assignments") {
+			topic.ReplicaAssignment = append(topic.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{
+				Partition: rapid.Int32Range(0, 1).Draw(t, "partition"), Replicas: rapid.SliceOfN(rapid.Int32Range(0, 2), 0, 2).Draw(t, "replicas")})
+		}
+		req.Topics = append(req.Topics, topic)
+	}
+	return req
+}
+
+func TestDeletionDisabled(t *testing.T) {
+	c := newCluster(t)
+	created, _ := (&Controller{}).AutoCreate(c.img, []string{"a"}, c.in)
+	c.apply(t, created)
+	c.in.Config.DeleteTopicEnable = false
+	for version, want := range map[int16]*kerr.Error{1: kerr.InvalidRequest, 3: kerr.TopicDeletionDisabled, 6: kerr.TopicDeletionDisabled} {
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.Version, req.TopicNames = version, []string{"a"}
+		req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr("a")}}
+		resp := c.send(t, req).(*kmsg.DeleteTopicsResponse)
+		if len(resp.Topics) != 1 || resp.Topics[0].ErrorCode != want.Code {
+			t.Errorf("version %d: %+v, want %s", version, resp.Topics, want.Message)
+		}
+	}
+	if c.img.NumTopics() != 1 {
+		t.Error("deleted all the same")
+	}
+}
+
+// TestAlterConfigsTwice: what a Kafka 4.3 does not answer, and the codes of
+// resources that it has and Klamm has not.
+func TestAlterConfigsTwice(t *testing.T) {
+	c := newCluster(t)
+	req := kmsg.NewPtrAlterConfigsRequest()
+	for _, r := range []metadata.Resource{metadata.TopicResource("a"), metadata.TopicResource("a"), {Type: 8, Name: "1"}, {Type: 16, Name: "x"}, {Type: 32, Name: "g"}} {
+		req.Resources = append(req.Resources, kmsg.AlterConfigsRequestResource{ResourceType: r.Type, ResourceName: r.Name})
+	}
+	for _, told := range c.send(t, req).(*kmsg.AlterConfigsResponse).Resources {
+		if told.ErrorCode != kerr.InvalidRequest.Code {
+			t.Errorf("%s %s: code %d", told.ResourceType, told.ResourceName, told.ErrorCode)
+		}
+	}
+}
+
+// TestAlterConfigsReplaces: what AlterConfigs does not name is gone, what
+// IncrementalAlterConfigs does not name stays.
+func TestAlterConfigsReplaces(t *testing.T) {
+	c := newCluster(t)
+	created, _ := (&Controller{}).AutoCreate(c.img, []string{"a"}, c.in)
+	c.apply(t, created)
+	for _, step := range []struct {
+		command, line string
+		want          map[string]string
+	}{
+		{"incremental", "topic a retention.ms=1 cleanup.policy+=compact", map[string]string{"retention.ms": "1", "cleanup.policy": "delete,compact"}},
+		{"incremental", "topic a cleanup.policy-=delete segment.ms=2", map[string]string{"retention.ms": "1", "cleanup.policy": "compact", "segment.ms": "2"}},
+		{"incremental", "topic a segment.ms!", map[string]string{"retention.ms": "1", "cleanup.policy": "compact"}},
+		{"incremental", "topic a retention.ms=7 no.such.config=1", map[string]string{"retention.ms": "1", "cleanup.policy": "compact"}},
+		{"alter", "topic a segment.ms=3 retention.ms=1", map[string]string{"retention.ms": "1", "segment.ms": "3"}},
+		{"alter", "topic a", nil},
+	} {
+		c.send(t, (&transcript{}).request(t, step.command, [][]string{strings.Fields(step.line)}, false))
+		if got := c.img.Config(metadata.TopicResource("a")); !maps.Equal(got, step.want) {
+			t.Errorf("%s %s: %v, want %v", step.command, step.line, got, step.want)
+		}
+	}
+}
+
+func TestAutoCreate(t *testing.T) {
+	c := newCluster(t)
+	c.in.Config.OffsetsTopicPartitions, c.in.Config.OffsetsTopicReplicationFactor = 50, 1
+	c.in.Config.TransactionTopicReplicationFactor = 3
+	records, refused := (&Controller{}).AutoCreate(c.img, []string{"a", "a", "b/", "__consumer_offsets", "__transaction_state", "A"}, c.in)
+	c.apply(t, records)
+	if again, _ := (&Controller{}).AutoCreate(c.img, []string{"a"}, c.in); len(again) > 0 {
+		t.Error("a topic that exists is created again")
+	}
+	offsets, _ := c.img.Topic("__consumer_offsets")
+	if c.img.NumTopics() != 3 || len(offsets.Partitions) != 50 {
+		t.Errorf("%d topics, %d partitions of offsets", c.img.NumTopics(), len(offsets.Partitions))
+	}
+	if policy := c.img.Config(metadata.TopicResource("__consumer_offsets"))["cleanup.policy"]; policy != "compact" {
+		t.Errorf("offsets are kept by %q", policy)
+	}
+	if len(refused) != 2 || !errors.Is(refused["b/"], kerr.InvalidTopicException) || !errors.Is(refused["__transaction_state"], kerr.InvalidReplicationFactor) {
+		t.Errorf("refused %v", refused)
+	}
+}
+
+func TestAllocateProducerIDs(t *testing.T) {
+	c := newCluster(t)
+	for _, want := range []int64{0, 1000, 2000} {
+		records, first, err := (&Controller{}).AllocateProducerIDs(c.img)
+		if err != nil || first != want {
+			t.Fatalf("first id %d, %v, want %d", first, err, want)
+		}
+		c.apply(t, records)
+	}
+	c.apply(t, []metadata.Record{&metadata.ProducerIDsAllocated{Next: math.MaxInt64 - 5}})
+	if _, first, err := (&Controller{}).AllocateProducerIDs(c.img); err == nil {
+		t.Errorf("ids beyond the last, from %d on", first)
+	}
+}
+
+func TestRegisterBroker(t *testing.T) {
+	c := newCluster(t)
+	b := metadata.Broker{ID: 5, Incarnation: [16]byte{1}, Endpoints: []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "a", Port: 1}}}
+	moved, restarted := b, b
+	moved.Endpoints = []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "b", Port: 1}}
+	restarted.Incarnation = [16]byte{2}
+	for _, step := range []struct {
+		broker metadata.Broker
+		epoch  int64
+	}{{b, 1}, {b, 1}, {moved, 2}, {b, 3}, {restarted, 4}} {
+		c.apply(t, (&Controller{}).RegisterBroker(c.img, step.broker))
+		if got, _ := c.img.Broker(5); got.Epoch != step.epoch || got.Endpoints[0] != step.broker.Endpoints[0] {
+			t.Errorf("registered as %+v, want epoch %d", got, step.epoch)
+		}
+	}
+}
+
+// TestPlace: leaders and replicas are spread evenly, over distinct brokers, and
+// partitions that come later go on where the others ended.
+func TestPlace(t *testing.T) {
+	outer := t
+	rapid.Check(t, func(t *rapid.T) {
+		c := newCluster(outer)
+		brokers := rapid.IntRange(1, 6).Draw(t, "brokers")
+		for id := range brokers {
+			c.apply(outer, []metadata.Record{&metadata.BrokerRegistered{Broker: metadata.Broker{ID: int32(id + 1)}}})
+		}
+		factor := rapid.IntRange(1, brokers).Draw(t, "replication factor")
+		first, more := rapid.IntRange(1, 20).Draw(t, "partitions"), rapid.IntRange(1, 20).Draw(t, "more")
+		c.send(outer, createRequest(outer, [][]string{{"a"}}, false))
+		create := kmsg.NewPtrCreateTopicsRequest()
+		create.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "t", NumPartitions: int32(first), ReplicationFactor: int16(factor)}}
+		c.send(outer, create)
+		grow := kmsg.NewPtrCreatePartitionsRequest()
+		grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "t", Count: int32(first + more)}}
+		c.send(outer, grow)
+		topic, found := c.img.Topic("t")
+		if !found || len(topic.Partitions) != first+more {
+			t.Fatalf("topic %+v", topic)
+		}
+		requireSpread(t, topic, brokers, factor)
+	})
+}
+
+func requireSpread(t *rapid.T, topic *metadata.Topic, brokers, factor int) {
+	leads, holds := make([]int, brokers), make([]int, brokers)
+	for _, p := range topic.Partitions {
+		distinct := slices.Compact(slices.Sorted(slices.Values(p.Replicas)))
+		if len(p.Replicas) != factor || len(distinct) != factor {
+			t.Fatalf("replicas %v, want %d brokers", p.Replicas, factor)
+		}
+		leads[p.Leader-1]++
+		for _, id := range p.Replicas {
+			holds[id-1]++
+		}
+	}
+	if slices.Max(leads)-slices.Min(leads) > 1 || slices.Max(holds)-slices.Min(holds) > factor {
+		t.Fatalf("brokers lead %v and hold %v", leads, holds)
+	}
+}
