@@ -16,20 +16,23 @@ func (*Controller) AutoCreate(img *metadata.Image, names []string, in Inputs) ([
 	var records []metadata.Record
 	refused := map[string]error{}
 	done := map[string]bool{}
+	size := 0
 	for _, name := range names {
 		if _, exists := img.Topic(name); exists || done[name] {
 			continue
 		}
 		done[name] = true
 		topic, err := decideTopic(img, byNameOnly(name, in), 1, in)
-		if err == nil && weight(records)+weight(topic.records()) > maxRecords {
+		if err == nil && size+weight(topic.records()) > maxRecords {
 			err = errTooMany
 		}
 		if err != nil {
 			refused[name] = err
 			continue
 		}
-		records = append(records, topic.records()...)
+		created := topic.records()
+		records = append(records, created...)
+		size += weight(created)
 	}
 	return records, refused
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -230,5 +231,51 @@ func requireSpread(t *rapid.T, topic *metadata.Topic, brokers, factor int) {
 	}
 	if slices.Max(leads)-slices.Min(leads) > 1 || slices.Max(holds)-slices.Min(holds) > factor {
 		t.Fatalf("brokers lead %v and hold %v", leads, holds)
+	}
+}
+
+// TestTooMuchAtOnce: 10,000 records are the most for every kind of request.
+func TestTooMuchAtOnce(t *testing.T) {
+	c := newCluster(t)
+	created, _ := (&Controller{}).AutoCreate(c.img, []string{"a", "b"}, c.in)
+	c.apply(t, created)
+	grow := kmsg.NewPtrCreatePartitionsRequest()
+	grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 6001}, {Topic: "b", Count: 4002}}
+	told := c.send(t, grow).(*kmsg.CreatePartitionsResponse).Topics
+	if told[0].ErrorCode != 0 || told[1].ErrorCode != kerr.PolicyViolation.Code {
+		t.Errorf("6,000 and 4,001 partitions more: %+v", told)
+	}
+	alter := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.IncrementalAlterConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker}
+	for n := range maxRecords + 1 {
+		resource.Configs = append(resource.Configs, kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: fmt.Sprintf("k%d", n), Value: kmsg.StringPtr("v")})
+	}
+	alter.Resources = append(alter.Resources, resource)
+	if code := c.send(t, alter).(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode; code != kerr.PolicyViolation.Code {
+		t.Errorf("10,001 configs: code %d", code)
+	}
+	var names []string
+	for n := range maxRecords {
+		names = append(names, fmt.Sprintf("t%d", n))
+	}
+	records, refused := (&Controller{}).AutoCreate(c.img, names, c.in)
+	if len(records) != maxRecords/2 || len(refused) != maxRecords/2 || !errors.Is(refused["t9999"], kerr.PolicyViolation) {
+		t.Errorf("10,000 topics by name: %d created, %d refused", len(records), len(refused))
+	}
+}
+
+// TestUnevenAssignment: all partitions of a topic have as many replicas.
+func TestUnevenAssignment(t *testing.T) {
+	c := newCluster(t)
+	for id := range int32(3) {
+		c.apply(t, []metadata.Record{&metadata.BrokerRegistered{Broker: metadata.Broker{ID: id}}})
+	}
+	told := c.send(t, createRequest(t, [][]string{{"a", "assign=0:1/2,1:0"}, {"b", "assign=0:1/2,1:0/1"}}, false)).(*kmsg.CreateTopicsResponse)
+	if told.Topics[0].ErrorCode != kerr.InvalidReplicaAssignment.Code || told.Topics[1].ErrorCode != 0 {
+		t.Errorf("%+v", told.Topics)
+	}
+	grown := c.send(t, partitionsRequest(t, [][]string{{"b", "count=3", "assign=2"}}, false)).(*kmsg.CreatePartitionsResponse)
+	if grown.Topics[0].ErrorCode != kerr.InvalidReplicaAssignment.Code {
+		t.Errorf("%+v", grown.Topics)
 	}
 }

@@ -20,7 +20,7 @@ type deletion struct {
 	img      *metadata.Image
 	times    map[mention]int
 	byID     map[protocol.TopicID]bool // the ids that the request mentions
-	byName   map[protocol.TopicID]bool // the ids of the names that it mentions
+	byName   map[protocol.TopicID]bool // the ids of the names that it mentions once
 	records  []metadata.Record
 	response *kmsg.DeleteTopicsResponse
 }
@@ -40,9 +40,7 @@ func (*Controller) DeleteTopics(img *metadata.Image, req *kmsg.DeleteTopicsReque
 		d.refuseAll(mentions, req.Version)
 		return nil, d.response
 	}
-	for _, m := range mentions {
-		d.count(m)
-	}
+	d.count(mentions)
 	for _, m := range mentions {
 		d.decide(m)
 	}
@@ -77,13 +75,16 @@ func (d *deletion) refuseAll(mentions []mention, version int16) {
 	}
 }
 
-func (d *deletion) count(m mention) {
-	d.times[m]++
-	switch id := m.id; {
-	case !m.named:
-		d.byID[id] = true
-	case id.IsZero() && d.times[m] == 1:
-		if t, found := d.img.Topic(m.name); found {
+// count takes note of what the request mentions how often.
+func (d *deletion) count(mentions []mention) {
+	for _, m := range mentions {
+		d.times[m]++
+		if !m.named {
+			d.byID[m.id] = true
+		}
+	}
+	for m, times := range d.times {
+		if t, found := d.img.Topic(m.name); found && m.named && m.id.IsZero() && times == 1 {
 			d.byName[t.ID] = true
 		}
 	}
