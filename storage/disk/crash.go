@@ -19,8 +19,9 @@ const sector = 512
 //     rename happens as a whole or not at all. A folder whose own name is lost is
 //     lost with all in it, however often it was synced.
 //   - Of each file's writes and truncations none are kept, or all, or those up
-//     to one that is torn, or any of them, each torn at any of its sectors. Where
-//     a later write is kept and an earlier one is not, zeros stand between.
+//     to one that is torn, or in each sector the first few, and any of the
+//     truncations. Where a later write is kept and an earlier one to other sectors
+//     is not, zeros stand between.
 func (m *Memory) Crash(rng *rand.Rand) *Memory {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -114,12 +115,17 @@ func (c *crash) keepFirst(data []byte, changes []dataChange) []byte {
 	return data
 }
 
-// keepAny keeps some changes, and of each some sectors.
+// keepAny keeps some truncations, and in each sector its first few writes: what
+// writes a sector back writes all that it holds by then.
 func (c *crash) keepAny(data []byte, changes []dataChange) []byte {
+	written := map[int64]bool{} // sectors that were written back for the last time
 	for _, change := range changes {
 		for _, part := range change.sectors() {
-			if c.rng.IntN(2) == 0 {
+			at := part.off / sector
+			if c.rng.IntN(2) == 0 && (part.truncate || !written[at]) {
 				data = part.apply(data)
+			} else if !part.truncate {
+				written[at] = true
 			}
 		}
 	}
