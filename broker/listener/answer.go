@@ -1,121 +1,72 @@
 package listener
 
-import (
-	"time"
-)
+import "github.com/klamm-io/klamm/storage/disk"
 
-// answer takes r's answer and sends what its turn has come for.
-func (c *Conn) answer(r *Request, out []Part) {
-	defer r.letGo()
-	c.mu.Lock()
-	r.ready, r.out = true, out
-	c.moveReady()
-	if len(c.unsent) == 0 || c.writing || c.failed != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.writing = true
-	c.mu.Unlock()
-	c.write(false)
+// Part is a piece of an answer: Bytes, or a Region of a file where Region.Len is
+// over zero. The listener reads both until it calls Release.
+type Part struct {
+	Bytes  []byte
+	Region disk.Region
+	// Release, if not nil, is called exactly once, when the part was sent or will
+	// never be.
+	Release func()
 }
 
-// moveReady takes the answers whose turn has come from pending to unsent; on a
-// failed connection it drops them. The caller holds mu.
-func (c *Conn) moveReady() {
-	n := 0
-	for n < len(c.pending) && c.pending[n].ready {
-		if c.failed == nil {
-			c.unsent = append(c.unsent, c.pending[n].out...)
-		} else {
-			release(c.pending[n].out)
-		}
-		c.pending[n].out = nil
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	left := copy(c.pending, c.pending[n:])
-	clear(c.pending[left:])
-	c.pending = c.pending[:left]
-	c.moved.Broadcast()
+// answer is what goes back for a request: encoded, or head and parts, or nothing.
+type answer struct {
+	encoded *buffer // the whole frame
+	head    [9]byte // size, correlation id, and the tags of a flexible header
+	headLen int
+	parts   []Part
 }
 
-// writeUnsent writes what the socket did not take at once, and waits for it. The
-// connection's own goroutine calls it when the handler has returned.
-func (c *Conn) writeUnsent() {
-	c.mu.Lock()
-	c.handling = false
-	if len(c.unsent) == 0 || c.writing || c.failed != nil {
-		c.mu.Unlock()
-		return
+func (p *Part) len() int {
+	if p.Region.Len > 0 {
+		return p.Region.Len
 	}
-	c.writing = true
-	c.mu.Unlock()
-	c.write(true)
+	return len(p.Bytes)
 }
 
-// write sends unsent until it is empty. The caller has set writing. Where the
-// socket takes no more and the caller must not wait, the connection's own
-// goroutine goes on, or one made for it.
-func (c *Conn) write(mayWait bool) {
-	for {
-		c.mu.Lock()
-		parts := c.unsent
-		c.unsent = nil
-		if len(parts) == 0 || c.failed != nil {
-			c.writing = false
-			c.moved.Broadcast()
-			c.mu.Unlock()
-			release(parts)
-			return
-		}
-		c.mu.Unlock()
-		rest, err := c.send(parts, mayWait)
-		if err != nil {
-			release(rest)
-			c.endWriting()
-			c.fail(err)
-			return
-		}
-		if len(rest) > 0 && !c.leave(rest) {
-			mayWait = true // on a goroutine of its own from here on
-			go c.write(mayWait)
-			return
-		} else if len(rest) > 0 {
-			return
-		}
+func (p *Part) release() {
+	if release := p.Release; release != nil {
+		p.Release = nil // first, for it may panic
+		release()
 	}
 }
 
-// leave puts back what could not be sent at once, and reports whether the
-// connection's own goroutine is going to look at it.
-func (c *Conn) leave(rest []Part) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unsent = append(rest, c.unsent...)
-	if c.handling {
-		c.writing = false
+// advance takes n sent bytes off the region. An empty region leaves no bytes to
+// send: a part is either.
+func (p *Part) advance(n int) {
+	p.Region.Off += int64(n)
+	if p.Region.Len -= n; p.Region.Len == 0 {
+		p.Bytes = nil
 	}
-	return c.handling
 }
 
-func (c *Conn) endWriting() {
-	c.mu.Lock()
-	c.writing = false
-	c.moved.Broadcast()
-	c.mu.Unlock()
+// size is the number of bytes of the answer's frame.
+func (a *answer) size() int {
+	if a.encoded != nil {
+		return len(a.encoded.b)
+	}
+	size := a.headLen
+	for i := range a.parts {
+		size += a.parts[i].len()
+	}
+	return size
 }
 
-// send writes parts to the socket and releases those that were sent. It returns
-// the rest: where it may not wait, or on an error.
-func (c *Conn) send(parts []Part, mayWait bool) (rest []Part, err error) {
-	if mayWait {
-		size := 0
-		for i := range parts {
-			size += parts[i].len()
-		}
-		c.socket.SetWriteDeadline(time.Now().Add(c.listener.slow(size)))
+// release gives back what the answer held.
+func (a *answer) release() {
+	releaseParts(a.parts)
+	if a.encoded != nil {
+		a.encoded.put()
+		a.encoded = nil
 	}
-	return c.sink.send(parts, mayWait)
+	a.parts = nil
+}
+
+func releaseParts(parts []Part) {
+	for i := range parts {
+		parts[i].release()
+	}
 }

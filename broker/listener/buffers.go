@@ -5,33 +5,44 @@ import (
 	"sync"
 )
 
-// Buffers are kept for use again in classes of powers of two, from the smallest
-// to the largest; larger ones are left to the garbage collector.
-const (
-	smallestClass = 9  // 512 bytes
-	largestClass  = 22 // 4 MiB
-)
-
-var buffers [largestClass + 1]sync.Pool
-
-// takeBuffer returns a buffer of length n.
-func takeBuffer(n int) []byte {
-	class := max(smallestClass, bits.Len(uint(max(n, 1)-1)))
-	if class > largestClass {
-		return make([]byte, n)
-	}
-	if b, ok := buffers[class].Get().(*[]byte); ok {
-		return (*b)[:n]
-	}
-	return make([]byte, n, 1<<class)
+// buffer is pooled memory: a request's body, an answer that was encoded, or a
+// stretch of a file on its way to a socket.
+type buffer struct {
+	b      []byte // len is what is in use
+	leased int64  // bytes taken from the budget
+	beyond bool   // some of them beyond its limit
 }
 
-// giveBuffer takes a buffer back. Nobody may use it afterwards.
-func giveBuffer(b []byte) {
-	class := bits.Len(uint(cap(b))) - 1
-	if class < smallestClass || class > largestClass || cap(b) != 1<<class {
-		return
+const smallestClass = 9 // 512 bytes
+
+// pools hold buffers by the power of two that their capacity reaches.
+var pools [32]sync.Pool
+
+// getBuffer returns a buffer of length n and unknown content.
+func getBuffer(n int) *buffer {
+	class := max(bits.Len(uint(max(n, 1)-1)), smallestClass)
+	buf, ok := pools[class].Get().(*buffer)
+	if !ok {
+		buf = &buffer{b: make([]byte, 1<<class)}
 	}
-	b = b[:0]
-	buffers[class].Put(&b)
+	buf.b = buf.b[:n]
+	return buf
+}
+
+// put gives the buffer back to its pool; nobody may use it any more.
+func (buf *buffer) put() {
+	if class := bits.Len(uint(cap(buf.b))) - 1; class >= smallestClass {
+		pools[class].Put(buf)
+	}
+}
+
+// sizeInPool is the capacity that getBuffer(n) answers with.
+func sizeInPool(n int) int64 { return 1 << max(bits.Len(uint(max(n, 1)-1)), smallestClass) }
+
+// settle gives the leased bytes back to the budget.
+func (buf *buffer) settle(b *Budget) {
+	if buf.leased > 0 {
+		b.give(buf.leased, buf.beyond)
+		buf.leased, buf.beyond = 0, false
+	}
 }

@@ -1,16 +1,18 @@
 package listener
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
@@ -24,25 +26,46 @@ type Conn struct {
 
 	listener *Listener
 	socket   net.Conn
-	sink     sink
+	raw      syscall.RawConn // nil where answers cannot be tried without waiting
+	host     string
 	software atomic.Pointer[software]
-	busy     atomic.Bool // a request is being read or handled
 
 	// Used by the connection's own goroutine only.
-	length  [4]byte
-	largest int // the largest frame that it delivered, bytes
+	ahead     ahead
+	spoken    bool      // a request was understood
+	believed  int       // how far the next frame's length is, bytes
+	idleSince time.Time // when the read deadline was last moved; zero: it is no idle one
 
 	mu sync.Mutex
 	// Guarded by mu.
-	moved    sync.Cond  // pending shrank, or failed was set
-	pending  []*Request // begun and not yet written, in order
-	unsent   []Part     // of answers whose turn has come
-	writing  bool       // a goroutine is writing unsent
-	handling bool       // the connection's own goroutine is in the handler, and looks at unsent afterwards
-	failed   error
+	changed  sync.Cond // the queue moved on, or the connection was closed
+	queue    queue
+	writing  bool    // a writer is at work
+	handling bool    // the connection's own goroutine is in the handler, and looks at left afterwards
+	left     *writer // is to be finished by it
+	closed   bool
 }
 
 type software struct{ name, version string }
+
+// ending is why a connection ends: one word for the metrics, and what the log
+// says. Each is an error so that it can be returned.
+type ending struct {
+	reason string
+	err    error
+}
+
+func (e ending) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.err) }
+func (e ending) Unwrap() error { return e.err }
+
+// level is for the log: what happens every day is not of interest.
+func (e ending) level() slog.Level {
+	switch e.reason {
+	case "client", "idle", "stop", "panic": // a panic was logged with its stack
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
 
 // SetSoftware notes what the client says it is (KIP-511).
 func (c *Conn) SetSoftware(name, version string) { c.software.Store(&software{name, version}) }
@@ -56,185 +79,127 @@ func (c *Conn) Software() (name, version string) {
 }
 
 // Host is the client's address without its port.
-func (c *Conn) Host() string { return hostOf(c.Remote) }
+func (c *Conn) Host() string { return c.host }
 
-func hostOf(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
+func newConn(l *Listener, socket net.Conn, host string) *Conn {
+	c := &Conn{
+		Principal: security.Anonymous,
+		Listener:  l.config.Name,
+		Remote:    socket.RemoteAddr(),
+		listener:  l,
+		socket:    socket,
+		raw:       descriptor(socket),
+		host:      host,
+		believed:  believedLeast,
 	}
-	return host
+	c.changed.L = &c.mu
+	return c
 }
 
 // serve reads requests and handles them until the connection ends. It returns
-// when every request of the connection is finished.
+// when nobody works for the connection any more.
 func (c *Conn) serve() {
-	err := c.serveRequests()
-	c.fail(err)
+	why := c.serveRequests()
+	if why.reason == "stop" || errors.Is(why.err, io.EOF) {
+		// What was begun is answered; a client may also end what it sends and read on.
+		c.await(func() bool { return c.queue.pending == 0 })
+	}
+	c.shut(why)
 	c.mu.Lock()
-	for len(c.pending) > 0 || c.writing {
-		c.moved.Wait()
+	for c.writing {
+		c.changed.Wait()
 	}
 	c.mu.Unlock()
 }
 
-// serveRequests returns why the connection ends; nil where it ends in order.
-func (c *Conn) serveRequests() error {
+// serveRequests returns why the connection ends.
+func (c *Conn) serveRequests() ending {
 	for {
-		f, err := c.readFrame()
-		if err != nil {
-			return c.endOfReading(err)
+		if !c.await(func() bool { return c.queue.mayRead(c.listener.config.MaxInFlight) }) {
+			return ending{"stop", nil}
 		}
-		r, err := c.newRequest(f)
+		frame, err := c.readFrame()
 		if err != nil {
-			f.release(c.listener.deps.Budget)
-			return err
+			return endingOf(err)
+		}
+		r, err := c.newRequest(frame)
+		if err != nil {
+			c.listener.discard(frame)
+			return ending{"malformed", err}
 		}
 		if !c.begin(r) {
-			r.giveUp()
-			return nil
+			c.listener.discard(frame)
+			return ending{"stop", nil}
 		}
 		c.handle(r)
-		c.writeUnsent()
+		c.returned()
 	}
 }
 
-// endOfReading tells the ends that nobody need hear of from the others.
-func (c *Conn) endOfReading(err error) error {
-	switch {
-	case c.listener.isStopping() && (isTimeout(err) || errors.Is(err, net.ErrClosed)):
-		c.waitAnswered()
-		return nil
-	case errors.Is(err, io.EOF):
-		c.waitAnswered()
-		return nil
-	case isTimeout(err) && !c.busy.Load():
-		return nil // idle for too long
+func endingOf(err error) ending {
+	var why ending
+	if errors.As(err, &why) {
+		return why
 	}
-	return err
+	return ending{"client", err}
 }
 
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
-
-// waitAnswered waits until every pending request is answered.
-func (c *Conn) waitAnswered() {
-	c.mu.Lock()
-	for (len(c.pending) > 0 || c.writing) && c.failed == nil {
-		c.moved.Wait()
-	}
-	c.mu.Unlock()
-}
-
-func (c *Conn) newRequest(f frame) (*Request, error) {
-	h, body, err := protocol.ParseHeader(f.bytes)
+func (c *Conn) newRequest(frame *buffer) (*Request, error) {
+	h, body, err := protocol.ParseHeader(frame.b)
 	if err != nil {
 		return nil, err
 	}
+	c.spoken = true
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
-		Body: body, Conn: c, Received: time.Now(), frame: f,
+		Body: body, Conn: c, Received: time.Now(),
+		overlaps: c.listener.deps.Handler.Overlaps(h.Key),
 	}
-	r.overlaps = c.listener.deps.Handler.Overlaps(h.Key)
+	r.memory.Store(frame)
 	r.holders.Store(2)
 	return r, nil
 }
 
-// begin waits until the order of the connection lets r start. It reports false
-// where the connection failed meanwhile.
-func (c *Conn) begin(r *Request) bool {
+// pending reports whether an answer is still owed.
+func (c *Conn) pending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.failed == nil && !c.mayStart(r) {
-		c.moved.Wait()
-	}
-	if c.failed != nil {
-		return false
-	}
-	c.pending = append(c.pending, r)
-	c.handling = true
-	return true
-}
-
-// mayStart holds the rule of order. The caller holds mu.
-func (c *Conn) mayStart(r *Request) bool {
-	if len(c.pending) == 0 {
-		return true
-	}
-	if !r.overlaps || len(c.pending) >= c.listener.config.MaxInFlight {
-		return false
-	}
-	for _, p := range c.pending {
-		if !p.overlaps {
-			return false
-		}
-	}
-	return true
+	return c.queue.pending > 0
 }
 
 // handle calls the handler. Its panic ends this connection and nothing else.
 func (c *Conn) handle(r *Request) {
-	defer r.letGo()
 	defer func() {
 		if p := recover(); p != nil {
-			c.listener.deps.Observe.Panicked()
-			c.listener.deps.Logger.Error("a request made the broker panic; its connection is closed",
-				"client", c.Remote, "api", r.Key, "version", r.Version, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.fail(fmt.Errorf("panic: %v", p))
-			if r.finished.CompareAndSwap(false, true) {
-				c.answer(r, nil)
-			}
+			c.panicked("handle "+kmsg.NameForKey(r.Key), p)
+			r.abandonBody()
+			c.shut(ending{"panic", nil})
 		}
 	}()
 	c.listener.deps.Handler.Handle(r)
+	r.letGo()
 }
 
-// fail ends the connection: what is pending is finished without being sent. The
-// first why counts, and is logged; nil is an end in order.
-func (c *Conn) fail(why error) {
+// panicked counts and logs a panic; it is called while the stack is still there.
+func (c *Conn) panicked(doing string, p any) {
+	c.listener.deps.Metrics.Panicked()
+	c.listener.deps.Logger.Error("the broker panicked and closes the connection",
+		"doing", doing, "client", c.Remote, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+}
+
+// shut closes the connection: what is pending is finished without being sent. The
+// first why counts and is logged.
+func (c *Conn) shut(why ending) {
 	c.mu.Lock()
-	if c.failed != nil {
+	if c.closed {
 		c.mu.Unlock()
 		return
 	}
-	c.failed = net.ErrClosed
-	if why != nil {
-		c.failed = why
-	}
-	unsent := c.unsent
-	if !c.writing {
-		c.unsent = nil
-	} else {
-		unsent = nil // the writer releases them
-	}
-	c.moved.Broadcast()
+	c.closed = true
+	dropped := c.dropQueue()
+	c.changed.Broadcast()
 	c.mu.Unlock()
-	release(unsent)
 	c.socket.Close()
-	if why != nil {
-		name, version := c.Software()
-		c.listener.logClosed(c, why, name, version)
-	}
-}
-
-// pendingAny reports whether an answer is still owed.
-func (c *Conn) pendingAny() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.pending) > 0
-}
-
-// setIdleDeadline lets the next read wait so long. A listener that stops has set
-// a deadline in the past, which must not be moved.
-func (c *Conn) setIdleDeadline(wait time.Duration) error {
-	deadline := time.Time{}
-	if wait > 0 {
-		deadline = time.Now().Add(wait)
-	}
-	if err := c.socket.SetReadDeadline(deadline); err != nil {
-		return err
-	}
-	if c.listener.isStopping() {
-		return errors.Join(os.ErrDeadlineExceeded, context.Canceled)
-	}
-	return nil
+	releaseReady(dropped)
+	c.listener.ended(c, why)
 }

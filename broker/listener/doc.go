@@ -13,6 +13,6 @@
 // checked before memory is taken for it, memory grows with the bytes that
 // arrive, and all requests of all listeners together share one [Budget].
 //
-// Lock order: a Conn's mu is the only lock held while another (the budget's, the
-// listener's) is taken; no handler is called and no socket waited for under it.
+// No lock is held while another is taken, a handler called or a socket used.
+// [Listener.Run] returns when every goroutine of the package has ended.
 package listener

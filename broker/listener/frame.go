@@ -5,108 +5,179 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/klamm-io/klamm/protocol"
 )
 
-// errFrame says that what a client sent is no frame.
-var errFrame = errors.New("bad frame")
+const (
+	lengthSize = 4
+	// aheadSize is what a connection reads before it has memory for a request. A
+	// small request fits, and takes one system call.
+	aheadSize = 512
+	// believedLeast is how far a length is believed before its bytes are there.
+	believedLeast = 64 << 10
+	// believedMost is how far it is believed of a client that sent as much before.
+	believedMost = 4 << 20
+)
 
-// How far a frame's length is believed before its bytes are there: as far as
-// twice the largest frame that the connection has delivered, and this at least.
-const believedLeast = 64 << 10
-
-// slowestRate is what a client is expected to send and take, in bytes a second:
-// it gets that much more time for a large frame.
-const slowestRate = 64 << 10
-
-// frame is one request's bytes and what they cost.
-type frame struct {
-	bytes []byte
-	taken int64 // of the budget
+// ahead holds bytes that were read before it was known what they are.
+type ahead struct {
+	bytes    [aheadSize]byte
+	from, to int
 }
 
-func (f *frame) release(b *Budget) {
-	if f.bytes != nil {
-		giveBuffer(f.bytes)
-		b.give(f.taken)
-		*f = frame{}
-	}
+func (a *ahead) len() int { return a.to - a.from }
+
+func (a *ahead) take(dst []byte) int {
+	n := copy(dst, a.bytes[a.from:a.to])
+	a.from += n
+	return n
 }
 
 // readFrame waits for a request and reads it whole. While it waits, the
-// connection holds no buffer. It returns io.EOF where the client hung up between
-// two requests.
-func (c *Conn) readFrame() (frame, error) {
-	size, err := c.readLength()
-	if err != nil {
-		return frame{}, err
+// connection holds no buffer. The caller owns the buffer's memory and lease.
+func (c *Conn) readFrame() (*buffer, error) {
+	if err := c.awaitByte(); err != nil {
+		return nil, err
 	}
-	c.busy.Store(true)
+	size, err := c.readSize()
+	if err != nil {
+		return nil, err
+	}
+	buf, err := c.readBody(size)
+	if err != nil {
+		c.listener.discard(buf)
+		return nil, err
+	}
+	c.believed = min(max(c.believed, size), believedMost)
+	return buf, nil
+}
+
+// awaitByte waits for the first byte of a frame. Time in which answers are
+// pending is not idle.
+func (c *Conn) awaitByte() error {
+	for c.ahead.len() == 0 {
+		c.allowIdle()
+		err := c.readAhead()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.pending():
+			c.idleSince = time.Time{}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return ending{"idle", fmt.Errorf("no request in %s", c.listener.config.IdleTimeout)}
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// allowIdle moves the read deadline. A client that is busy has it moved now and
+// then, not at every request: it may be silent a sixteenth less than IdleTimeout.
+func (c *Conn) allowIdle() {
+	idle := c.listener.config.IdleTimeout
+	now := time.Now()
+	if now.Sub(c.idleSince) > idle/16 {
+		c.idleSince = now
+		c.socket.SetReadDeadline(now.Add(idle))
+	}
+}
+
+// allow gives the client time to send n bytes that it has begun.
+func (c *Conn) allow(n int) {
+	c.idleSince = time.Time{}
+	c.socket.SetReadDeadline(time.Now().Add(c.listener.config.allowance(n)))
+}
+
+// readSize reads the length of the frame whose first byte is there, and checks it.
+func (c *Conn) readSize() (int, error) {
+	if c.ahead.len() < lengthSize {
+		c.allow(lengthSize)
+	}
+	for c.ahead.len() < lengthSize {
+		if err := c.readAhead(); err != nil {
+			return 0, inFrame(err)
+		}
+	}
+	var length [lengthSize]byte
+	c.ahead.take(length[:])
+	size := int(int32(binary.BigEndian.Uint32(length[:])))
 	limit := c.listener.config.MaxRequestBytes
-	if c.largest == 0 {
-		limit = min(limit, c.listener.config.MaxUnknownRequestBytes)
+	if !c.spoken {
+		limit = c.listener.config.MaxUnknownRequestBytes
 	}
-	if size < protocol.HeaderSize-2 || size > limit {
-		return frame{}, fmt.Errorf("%w: a length of %d bytes, from %d to %d are taken", errFrame, size, protocol.HeaderSize-2, limit)
+	switch {
+	case size < protocol.HeaderSize:
+		return 0, ending{"malformed", fmt.Errorf("a frame of %d bytes, a request has at least %d", size, protocol.HeaderSize)}
+	case size > limit:
+		return 0, ending{"oversized", fmt.Errorf("a frame of %d bytes, at most %d are taken", size, limit)}
 	}
-	c.socket.SetReadDeadline(time.Now().Add(c.listener.slow(size)))
-	f, err := c.readBody(size)
+	return size, nil
+}
+
+// readBody reads size bytes into memory that grows with what arrives. After an
+// error it returns what is to be discarded.
+func (c *Conn) readBody(size int) (*buffer, error) {
+	buf, err := c.listener.lease(min(size, c.believed))
 	if err != nil {
-		f.release(c.listener.deps.Budget)
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return frame{}, fmt.Errorf("read a request of %d bytes: %w", size, err)
+		return nil, err
 	}
-	c.largest = max(c.largest, size)
-	return f, nil
+	got := c.ahead.take(buf.b)
+	for got < size {
+		if got == len(buf.b) {
+			if buf, err = c.listener.enlarge(buf, min(size, 2*got)); err != nil {
+				return buf, err
+			}
+		}
+		c.allow(len(buf.b) - got)
+		for got < len(buf.b) {
+			n, err := c.read(buf.b[got:])
+			if err != nil {
+				return buf, inFrame(err)
+			}
+			got += n
+		}
+	}
+	return buf, nil
 }
 
-// readLength waits for the four bytes that begin a frame.
-func (c *Conn) readLength() (int, error) {
-	c.busy.Store(false)
-	for got := 0; got < len(c.length); {
-		wait := c.listener.config.IdleTimeout
-		if got > 0 {
-			wait = c.listener.slow(len(c.length))
-		}
-		if err := c.setIdleDeadline(wait); err != nil {
-			return 0, err
-		}
-		n, err := c.socket.Read(c.length[got:])
-		got += n
-		if err != nil && got > 0 && errors.Is(err, io.EOF) {
-			return 0, io.ErrUnexpectedEOF
-		}
-		if err != nil && !(isTimeout(err) && got == 0 && c.pendingAny() && !c.listener.isStopping()) {
-			return 0, err
-		}
-	}
-	return int(int32(binary.BigEndian.Uint32(c.length[:]))), nil
+func (c *Conn) readAhead() error {
+	a := &c.ahead
+	a.to = copy(a.bytes[:], a.bytes[a.from:a.to])
+	a.from = 0
+	n, err := c.read(a.bytes[a.to:])
+	a.to += n
+	return err
 }
 
-// readBody reads size bytes, into memory that grows with what arrives.
-func (c *Conn) readBody(size int) (f frame, err error) {
-	budget := c.listener.deps.Budget
-	for got := 0; got < size; {
-		room := min(size, max(believedLeast, 2*c.largest, 2*got))
-		more, err := budget.take(room - got)
-		if err != nil {
-			return f, err
-		}
-		grown := takeBuffer(room)
-		copy(grown, f.bytes[:got])
-		if f.bytes != nil {
-			giveBuffer(f.bytes)
-		}
-		f.bytes, f.taken = grown, f.taken+more
-		n, err := io.ReadFull(c.socket, f.bytes[got:])
-		got += n
-		if err != nil {
-			return f, err
-		}
+// read reads at least a byte, or says why there are no more.
+func (c *Conn) read(dst []byte) (int, error) {
+	// A stop sets a deadline in the past, which allow may have moved: so the flag,
+	// which was set before, is looked at after.
+	if c.listener.stopping.Load() {
+		return 0, ending{"stop", nil}
 	}
-	return f, nil
+	n, err := c.socket.Read(dst)
+	switch {
+	case n > 0:
+		return n, nil
+	case c.listener.stopping.Load():
+		return 0, ending{"stop", nil}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, err
+	default:
+		return 0, ending{"client", err}
+	}
+}
+
+// inFrame says what an error means in the midst of a frame.
+func inFrame(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ending{"slow", errors.New("a request that was begun did not arrive in time")}
+	}
+	if errors.Is(err, io.EOF) {
+		return ending{"client", io.ErrUnexpectedEOF}
+	}
+	return err
 }

@@ -9,51 +9,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/klamm-io/klamm/security"
 )
 
 // Handler serves requests.
 type Handler interface {
 	// Handle serves one request, on its connection's goroutine. It may return
-	// before the request is finished.
+	// before the request is finished. While it runs, the connection is not read.
 	Handle(*Request)
 	// Overlaps reports whether requests of that API may be pending several at a
 	// time on one connection.
 	Overlaps(key int16) bool
-}
-
-// Observer hears of what monitors want to know. It is called from any goroutine
-// and must not block.
-type Observer interface {
-	Opened()
-	Closed()
-	Panicked()
-	// Answered tells that a request is finished, and how long after it was read.
-	Answered(key, version int16, took time.Duration)
-}
-
-// Config is how a listener behaves. Sizes are in bytes; a limit of zero is none.
-type Config struct {
-	Name string // as in listeners: PLAINTEXT
-	Addr string // host:port to bind
-
-	MaxRequestBytes        int // socket.request.max.bytes
-	MaxUnknownRequestBytes int // of a connection's first request
-	MaxInFlight            int // overlapping requests of one connection
-	MaxConnections         int // max.connections
-	MaxConnectionsPerIP    int // max.connections.per.ip
-	IdleTimeout            time.Duration
-	SlowTimeout            time.Duration // for a frame to arrive, and an answer to be taken; large ones get more
-	StopTimeout            time.Duration // for pending requests, when the listener stops
-}
-
-// Deps is what a listener uses.
-type Deps struct {
-	Handler Handler
-	Budget  *Budget // shared by all listeners of the broker
-	Logger  *slog.Logger
-	Observe Observer
 }
 
 // Listener accepts connections at one address.
@@ -61,7 +26,9 @@ type Listener struct {
 	config   Config
 	deps     Deps
 	socket   net.Listener
-	stopping atomic.Bool
+	stopOnce sync.Once
+	stopping atomic.Bool   // set before any wait is interrupted
+	stopped  chan struct{} // closed with it
 	refusals complaint
 	closings complaint
 
@@ -74,11 +41,23 @@ type Listener struct {
 // Listen binds the address, so that clients can connect; they are served once
 // Run is called.
 func Listen(c Config, deps Deps) (*Listener, error) {
+	deps, err := deps.checked()
+	if err != nil {
+		return nil, err
+	}
+	// Go sets TCP_NODELAY and keeps connections alive by itself.
 	socket, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; another broker may be running there, name another address with listeners", c.Addr, err)
 	}
-	return &Listener{config: c, deps: deps, socket: socket, conns: map[*Conn]struct{}{}, perIP: map[string]int{}}, nil
+	return newListener(socket, c, deps), nil
+}
+
+func newListener(socket net.Listener, c Config, deps Deps) *Listener {
+	return &Listener{
+		config: c.withDefaults(), deps: deps, socket: socket, stopped: make(chan struct{}),
+		conns: map[*Conn]struct{}{}, perIP: map[string]int{},
+	}
 }
 
 // Addr is the address that is bound.
@@ -88,20 +67,30 @@ func (l *Listener) Addr() net.Addr { return l.socket.Addr() }
 func (l *Listener) Close() error { return l.socket.Close() }
 
 // Run serves clients until ctx ends. Then it accepts no more, lets what was begun
-// be answered, hangs up, and returns when all its connections have ended.
+// be answered, hangs up, and returns when all its goroutines have ended. For a
+// handler that does not return it waits without end.
 func (l *Listener) Run(ctx context.Context) error {
+	detach := context.AfterFunc(ctx, l.stop)
+	defer detach()
 	var conns sync.WaitGroup
-	stopped := context.AfterFunc(ctx, func() {
-		l.stopping.Store(true)
-		l.socket.Close()
-		l.interruptIdle()
-	})
-	defer stopped()
 	err := l.accept(&conns)
+	l.stop()
 	force := time.AfterFunc(l.config.StopTimeout, l.closeAll)
+	defer force.Stop()
 	conns.Wait()
-	force.Stop()
 	return err
+}
+
+// stop ends the waits for new connections, for requests and for memory.
+func (l *Listener) stop() {
+	l.stopOnce.Do(func() {
+		l.stopping.Store(true)
+		close(l.stopped)
+		l.socket.Close()
+		for _, c := range l.all() {
+			c.socket.SetReadDeadline(time.Unix(1, 0))
+		}
+	})
 }
 
 // accept returns when the listener stops, or when the system gives no more
@@ -110,7 +99,7 @@ func (l *Listener) accept(conns *sync.WaitGroup) error {
 	for {
 		socket, err := l.socket.Accept()
 		switch {
-		case l.isStopping():
+		case l.stopping.Load():
 			if err == nil {
 				socket.Close()
 			}
@@ -135,21 +124,40 @@ func (l *Listener) accept(conns *sync.WaitGroup) error {
 // admit makes a connection of socket, or closes it where there are too many.
 func (l *Listener) admit(socket net.Conn) *Conn {
 	host := hostOf(socket.RemoteAddr())
-	l.mu.Lock()
-	tooMany := over(len(l.conns), l.config.MaxConnections) || over(l.perIP[host], l.config.MaxConnectionsPerIP)
-	if tooMany {
-		l.mu.Unlock()
+	c, refused := l.enlist(socket, host)
+	if c == nil {
 		socket.Close()
-		l.refusals.log(l.deps.Logger, "too many connections; raise max.connections or max.connections.per.ip", "client", socket.RemoteAddr())
+		l.deps.Metrics.ConnectionRefused(refused)
+		l.refusals.log(l.deps.Logger, "too many connections; raise max.connections or max.connections.per.ip", "client", socket.RemoteAddr(), "limit", refused)
 		return nil
 	}
-	c := &Conn{Principal: security.Anonymous, Listener: l.config.Name, Remote: socket.RemoteAddr(), listener: l, socket: socket, sink: newSink(socket)}
-	c.moved.L = &c.mu
+	l.deps.Metrics.ConnectionOpened()
+	return c
+}
+
+// enlist returns the new connection, or which limit it would exceed.
+func (l *Listener) enlist(socket net.Conn, host string) (c *Conn, refused string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if over(len(l.conns), l.config.MaxConnections) {
+		return nil, "connections"
+	}
+	if over(l.perIP[host], l.config.MaxConnectionsPerIP) {
+		return nil, "connections_per_ip"
+	}
+	c = newConn(l, socket, host)
 	l.conns[c] = struct{}{}
 	l.perIP[host]++
-	l.mu.Unlock()
-	l.deps.Observe.Opened()
-	return c
+	return c, ""
+}
+
+// hostOf returns an address without its port.
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
 }
 
 func over(count, limit int) bool { return limit > 0 && count >= limit }
@@ -162,23 +170,11 @@ func (l *Listener) forget(c *Conn) {
 		delete(l.perIP, host)
 	}
 	l.mu.Unlock()
-	l.deps.Observe.Closed()
-}
-
-func (l *Listener) isStopping() bool { return l.stopping.Load() }
-
-// interruptIdle ends the wait of every connection for its next request.
-func (l *Listener) interruptIdle() {
-	for _, c := range l.all() {
-		if !c.busy.Load() {
-			c.socket.SetReadDeadline(time.Unix(1, 0))
-		}
-	}
 }
 
 func (l *Listener) closeAll() {
 	for _, c := range l.all() {
-		c.fail(errors.New("the broker stops, and a request took too long"))
+		c.shut(ending{"stop", errors.New("a request took too long for the broker that stops")})
 	}
 }
 
@@ -192,12 +188,15 @@ func (l *Listener) all() []*Conn {
 	return all
 }
 
-// slow is how long a transfer of so many bytes may take.
-func (l *Listener) slow(size int) time.Duration {
-	return l.config.SlowTimeout + time.Duration(size/slowestRate)*time.Second
-}
-
-// logClosed says why a connection was closed, but not more often than is of use.
-func (l *Listener) logClosed(c *Conn, why error, name, version string) {
-	l.closings.log(l.deps.Logger, "a connection is closed", "client", c.Remote, "software", name, "software_version", version, "err", why)
+// ended counts and logs the end of a connection, the log not more often than is
+// of use.
+func (l *Listener) ended(c *Conn, why ending) {
+	l.deps.Metrics.ConnectionClosed(why.reason)
+	name, version := c.Software()
+	args := []any{"client", c.Remote, "software", name, "software_version", version, "reason", why.reason, "err", why.err}
+	if why.level() == slog.LevelWarn {
+		l.closings.log(l.deps.Logger, "a connection is closed", args...)
+		return
+	}
+	l.deps.Logger.Debug("a connection is closed", args...)
 }

@@ -2,119 +2,138 @@ package listener
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
-	"github.com/klamm-io/klamm/storage/disk"
 )
 
-// Request is one request of a client. It is finished exactly once, from any
-// goroutine, by one of Reply, ReplyMsg, ReplyNothing and Hangup.
+// Request is one request of a client. It is finished exactly once, by Reply,
+// ReplyMsg, ReplyNothing or Hangup, from any goroutine.
 type Request struct {
-	Key           int16
-	Version       int16
+	Key, Version  int16
 	CorrelationID int32
-	ClientID      *string // nil where the client gave none
-	// Body is what follows the header. It is valid until the handler has returned
-	// and the request is finished, or ReleaseBody is called.
+	ClientID      *string
+	// Body is what follows the header. It lies in pooled memory, and is valid until
+	// ReleaseBody, or until the handler has returned and the request is finished.
+	// What is kept longer must be copied.
 	Body     []byte
 	Conn     *Conn
-	Received time.Time
+	Received time.Time // when the last byte had been read
 
-	frame    frame
-	holders  atomic.Int32 // of frame: the handler's call, and the answer
+	memory   atomic.Pointer[buffer] // holds Body; nil once released
+	holders  atomic.Int32           // of memory: the handler's call, and the answer
 	finished atomic.Bool
 	overlaps bool
 
-	// Guarded by Conn.mu.
-	ready bool   // the answer is there
-	out   []Part // the answer, nothing for a request that has none
+	// Guarded by Conn.mu until a writer takes the request off the queue.
+	ready  bool // finished: what follows stands
+	hangup error
+	answer
+	next *Request
 }
 
-// Part is a piece of an answer: bytes, or a region of a file. Release, if it is
-// set, is called once the part was sent, or never will be.
-type Part struct {
-	Bytes   []byte
-	Region  disk.Region
-	Release func()
-}
-
-func (p *Part) len() int { return len(p.Bytes) + p.Region.Len }
-
-// Reply answers with a body made of parts. Their bytes belong to the listener
-// from now on.
+// Reply answers with a body made of parts, which the listener owns from now on.
+// They must not lie in Body.
 func (r *Request) Reply(parts ...Part) {
-	size := 0
+	size := int64(0)
 	for i := range parts {
-		size += parts[i].len()
+		size += int64(parts[i].len())
 	}
-	head := r.appendHead(make([]byte, 4, 16))
-	binary.BigEndian.PutUint32(head, uint32(len(head)-4+size))
-	r.finish(append([]Part{{Bytes: head}}, parts...))
-}
-
-// ReplyMsg answers with a message, in the request's version.
-func (r *Request) ReplyMsg(m kmsg.Response) {
-	m.SetVersion(r.Version)
-	out := m.AppendTo(r.appendHead(make([]byte, 4, 128)))
-	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
-	r.finish([]Part{{Bytes: out}})
-}
-
-// appendHead appends the response's header.
-func (r *Request) appendHead(to []byte) []byte {
-	to = binary.BigEndian.AppendUint32(to, uint32(r.CorrelationID))
-	if protocol.ResponseHeaderFlexible(r.Key, r.Version) {
-		to = append(to, 0)
+	if !r.finishOnce() {
+		releaseParts(parts)
+		return
 	}
-	return to
+	if size > math.MaxInt32-16 {
+		releaseParts(parts)
+		r.Conn.finish(r, answer{}, fmt.Errorf("an answer of %d bytes is more than a frame can hold", size))
+		return
+	}
+	a := answer{parts: parts}
+	a.headLen = len(r.appendHead(a.head[:0], int(size)))
+	r.Conn.finish(r, a, nil)
 }
 
-// ReplyNothing finishes a request that gets no answer: a produce with acks=0.
-func (r *Request) ReplyNothing() { r.finish(nil) }
+// ReplyMsg answers with a message, encoded at the request's version.
+func (r *Request) ReplyMsg(msg kmsg.Response) {
+	buf := getBuffer(4096)
+	msg.SetVersion(r.Version)
+	buf.b = msg.AppendTo(r.appendHead(buf.b[:0], 0))
+	binary.BigEndian.PutUint32(buf.b, uint32(len(buf.b)-4))
+	if !r.finishOnce() {
+		buf.put()
+		return
+	}
+	r.Conn.finish(r, answer{encoded: buf}, nil)
+}
 
-// ReleaseBody gives the body's memory back before the request is finished. Only
-// the goroutine that handles the request may call it.
+// ReplyNothing ends a request that has no answer, such as a Produce with acks=0.
+func (r *Request) ReplyNothing() {
+	if r.finishOnce() {
+		r.Conn.finish(r, answer{}, nil)
+	}
+}
+
+// Hangup closes the connection, after the answers to earlier requests were sent.
+// The log says why.
+func (r *Request) Hangup(err error) {
+	if err == nil {
+		err = errors.New("request refused")
+	}
+	if r.finishOnce() {
+		r.Conn.finish(r, answer{}, err)
+	}
+}
+
+// ReleaseBody gives the memory of Body back before the request is finished.
 func (r *Request) ReleaseBody() {
-	r.Body = nil
-	r.frame.release(r.Conn.listener.deps.Budget)
-}
-
-// Hangup closes the connection instead of an answer; why is logged.
-func (r *Request) Hangup(why error) {
-	r.Conn.fail(why)
-	r.finish(nil)
-}
-
-func (r *Request) finish(out []Part) {
-	if !r.finished.CompareAndSwap(false, true) {
-		panic("listener: a request was finished twice")
+	if buf := r.memory.Swap(nil); buf != nil {
+		buf.settle(r.Conn.listener.deps.Budget)
+		buf.put()
 	}
-	c := r.Conn
-	c.listener.deps.Observe.Answered(r.Key, r.Version, time.Since(r.Received))
-	c.answer(r, out)
 }
 
-// letGo gives the frame's memory back with the last holder.
+// letGo gives the memory of Body back with the last of its holders.
 func (r *Request) letGo() {
 	if r.holders.Add(-1) == 0 {
-		r.frame.release(r.Conn.listener.deps.Budget)
+		r.ReleaseBody()
 	}
 }
 
-// giveUp drops a request that was never begun.
-func (r *Request) giveUp() {
-	r.letGo()
-	r.letGo()
+// abandonBody gives the body's share of the budget back but leaves the memory to
+// the garbage collector, for a handler that failed may have left it in any hands.
+func (r *Request) abandonBody() {
+	if buf := r.memory.Swap(nil); buf != nil {
+		buf.settle(r.Conn.listener.deps.Budget)
+	}
 }
 
-func release(parts []Part) {
-	for _, p := range parts {
-		if p.Release != nil {
-			p.Release()
-		}
+// finishOnce reports whether the request was still open. A second finish is a
+// fault of the handler, which only its log may notice.
+func (r *Request) finishOnce() bool {
+	if r.finished.CompareAndSwap(false, true) {
+		return true
 	}
+	r.Conn.listener.deps.Logger.Error("request was finished twice", "api", kmsg.NameForKey(r.Key), "version", r.Version, "correlation", r.CorrelationID)
+	return false
+}
+
+// appendHead appends the frame's size and the response header.
+func (r *Request) appendHead(dst []byte, bodySize int) []byte {
+	flexible := protocol.ResponseHeaderFlexible(r.Key, r.Version)
+	size := 4 + bodySize
+	if flexible {
+		size++
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.CorrelationID))
+	if flexible {
+		dst = append(dst, 0)
+	}
+	return dst
 }

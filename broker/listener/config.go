@@ -1,0 +1,104 @@
+package listener
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config bounds what the clients of one listener may do. A zero field takes the
+// default named with it.
+type Config struct {
+	// Name is the listener's name, "PLAINTEXT".
+	Name string
+	// Addr is the TCP address to bind, "127.0.0.1:9092"; port 0 takes a free one.
+	Addr string
+
+	// MaxRequestBytes bounds a request's frame: socket.request.max.bytes, 100 MiB.
+	MaxRequestBytes int
+	// MaxUnknownRequestBytes bounds the first frame of a connection, before the
+	// client has shown that it speaks Kafka's protocol; 1 MiB.
+	MaxUnknownRequestBytes int
+	// MaxInFlight bounds the requests of one connection that are begun and not yet
+	// answered; 64.
+	MaxInFlight int
+	// MaxConnections bounds the open connections, those of one address
+	// MaxConnectionsPerIP; no bound.
+	MaxConnections, MaxConnectionsPerIP int
+
+	// IdleTimeout is how long a connection may be silent: connections.max.idle.ms,
+	// 10 minutes.
+	IdleTimeout time.Duration
+	// SlowTimeout is how long the client may take to send what it began or to take
+	// an answer, for each MiB begun; 30 s. A request waits as long for memory.
+	SlowTimeout time.Duration
+	// StopTimeout is how long pending requests may take when the listener stops; 10 s.
+	StopTimeout time.Duration
+}
+
+// Deps is what a listener works with.
+type Deps struct {
+	Handler Handler
+	Budget  *Budget      // shared by the listeners of a broker
+	Logger  *slog.Logger // nil: slog.Default()
+	Metrics Metrics      // nil: nothing is counted
+}
+
+// Metrics counts what happens to connections. Its methods are safe for
+// concurrent use and fast.
+type Metrics interface {
+	ConnectionOpened()
+	// ConnectionClosed notes the end of an opened connection, with one word for why:
+	// client, idle, slow, malformed, oversized, memory, panic, handler, file or stop.
+	ConnectionClosed(reason string)
+	// ConnectionRefused notes a connection that was closed at once: connections or
+	// connections_per_ip, after the limit that was reached.
+	ConnectionRefused(reason string)
+	// Answered notes a request whose answer the socket has taken; api is the name
+	// of its API, took the time since its last byte was read.
+	Answered(api string, version int16, took time.Duration)
+	Panicked()
+}
+
+type uncounted struct{}
+
+func (uncounted) ConnectionOpened()                     {}
+func (uncounted) ConnectionClosed(string)               {}
+func (uncounted) ConnectionRefused(string)              {}
+func (uncounted) Answered(string, int16, time.Duration) {}
+func (uncounted) Panicked()                             {}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.MaxRequestBytes, 100<<20)
+	setDefault(&c.MaxUnknownRequestBytes, 1<<20)
+	setDefault(&c.MaxInFlight, 64)
+	setDefault(&c.IdleTimeout, 10*time.Minute)
+	setDefault(&c.SlowTimeout, 30*time.Second)
+	setDefault(&c.StopTimeout, 10*time.Second)
+	c.MaxUnknownRequestBytes = min(c.MaxUnknownRequestBytes, c.MaxRequestBytes)
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// allowance is the time in which n bytes must pass.
+func (c *Config) allowance(n int) time.Duration {
+	return c.SlowTimeout * time.Duration(1+n>>20)
+}
+
+func (d Deps) checked() (Deps, error) {
+	if d.Handler == nil || d.Budget == nil {
+		return d, errors.New("a listener needs a handler and a memory budget")
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	if d.Metrics == nil {
+		d.Metrics = uncounted{}
+	}
+	return d, nil
+}
