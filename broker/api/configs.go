@@ -1,0 +1,213 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+)
+
+// describeConfigs answers DescribeConfigs (32), versions 1 to 4:
+//
+//	1  synonyms, sources (KIP-226)    3  types and documentation (KIP-569)    4  flexible
+func (h *Handler) describeConfigs(r *listener.Request, req *kmsg.DescribeConfigsRequest) {
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for i := range req.Resources {
+		asked := &req.Resources[i]
+		told := kmsg.NewDescribeConfigsResponseResource()
+		told.ResourceType, told.ResourceName = asked.ResourceType, asked.ResourceName
+		entries, err := h.configEntries(r, asked)
+		told.ErrorCode, told.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+		for _, e := range entries {
+			if asked.ConfigNames == nil || slices.Contains(asked.ConfigNames, e.Name) {
+				told.Configs = append(told.Configs, describeEntry(e, req))
+			}
+		}
+		resp.Resources = append(resp.Resources, told)
+	}
+	r.ReplyMsg(resp)
+}
+
+func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigsRequestResource) ([]config.Entry, error) {
+	img := h.image()
+	everyBroker := img.Config(metadata.BrokerResource(""))
+	switch name := asked.ResourceName; asked.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if !h.allowed(r, security.DescribeConfigs, topicResource(name)) {
+			return nil, kerr.TopicAuthorizationFailed
+		}
+		if err := controller.ValidateTopicName(name); err != nil {
+			return nil, err
+		}
+		if _, found := img.Topic(name); !found {
+			return nil, kerr.UnknownTopicOrPartition
+		}
+		return h.config.DescribeTopic(everyBroker, img.Config(metadata.TopicResource(name))), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if !h.allowed(r, security.DescribeConfigs, security.ClusterResource) {
+			return nil, kerr.ClusterAuthorizationFailed
+		}
+		return h.brokerEntries(img, name)
+	}
+	return nil, fmt.Errorf("configs of resource type %d are not kept here: %w", asked.ResourceType, kerr.InvalidRequest)
+}
+
+// brokerEntries describes this broker, or with an empty name what was set at run
+// time for all.
+func (h *Handler) brokerEntries(img *metadata.Image, name string) ([]config.Entry, error) {
+	everyBroker := img.Config(metadata.BrokerResource(""))
+	if name == "" {
+		return h.config.DescribeClusterDefault(everyBroker), nil
+	}
+	if name != strconv.Itoa(int(h.config.NodeID)) {
+		return nil, fmt.Errorf("Unexpected broker id, expected %d or empty string, but received %s: %w", h.config.NodeID, name, kerr.InvalidRequest)
+	}
+	return h.config.DescribeBroker(everyBroker, img.Config(metadata.BrokerResource(name))), nil
+}
+
+func describeEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	told := kmsg.NewDescribeConfigsResponseResourceConfig()
+	told.Name, told.ReadOnly, told.IsSensitive = e.Name, e.ReadOnly, e.Sensitive
+	if !e.Null && !e.Sensitive {
+		told.Value = &e.Value
+	}
+	told.Source, told.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
+	if req.IncludeDocumentation {
+		told.Documentation = &e.Doc
+	}
+	if !req.IncludeSynonyms {
+		return told
+	}
+	for _, s := range e.Synonyms {
+		synonym := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		synonym.Name, synonym.Value, synonym.Source = s.Name, addressOf(s.Value), kmsg.ConfigSource(s.Source)
+		told.ConfigSynonyms = append(told.ConfigSynonyms, synonym)
+	}
+	return told
+}
+
+// mayAlterConfigs reports why the client may not change a resource's configs.
+func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceType, name string) error {
+	switch {
+	case kind == kmsg.ConfigResourceTypeTopic && !h.allowed(r, security.AlterConfigs, topicResource(name)):
+		return kerr.TopicAuthorizationFailed
+	case kind != kmsg.ConfigResourceTypeTopic && !h.allowed(r, security.AlterConfigs, security.ClusterResource):
+		return kerr.ClusterAuthorizationFailed
+	}
+	return nil
+}
+
+// alterConfigs answers AlterConfigs (33), versions 0 to 2, which replaces all
+// that is set for a resource:
+//
+//	2  flexible
+func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsRequest) {
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	var refused []kmsg.AlterConfigsResponseResource
+	allowed := req.Resources[:0]
+	for _, asked := range req.Resources {
+		err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+		if err == nil {
+			allowed = append(allowed, asked)
+			continue
+		}
+		told := kmsg.NewAlterConfigsResponseResource()
+		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
+		refused = append(refused, told)
+	}
+	req.Resources = allowed
+	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
+		records, resp = h.controller.AlterConfigs(img, req, h.inputs())
+		return records
+	})
+	if err != nil {
+		for i := range resp.Resources {
+			resp.Resources[i].ErrorCode = errorCode(err)
+		}
+	}
+	resp.Resources = append(resp.Resources, refused...)
+	r.ReplyMsg(resp)
+}
+
+// incrementalAlterConfigs answers IncrementalAlterConfigs (44), versions 0 and 1
+// (KIP-339):
+//
+//	1  flexible
+func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.IncrementalAlterConfigsRequest) {
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	var refused []kmsg.IncrementalAlterConfigsResponseResource
+	allowed := req.Resources[:0]
+	for _, asked := range req.Resources {
+		err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+		if err == nil {
+			allowed = append(allowed, asked)
+			continue
+		}
+		told := kmsg.NewIncrementalAlterConfigsResponseResource()
+		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
+		refused = append(refused, told)
+	}
+	req.Resources = allowed
+	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
+		records, resp = h.controller.IncrementalAlterConfigs(img, req, h.inputs())
+		return records
+	})
+	if err != nil {
+		for i := range resp.Resources {
+			resp.Resources[i].ErrorCode = errorCode(err)
+		}
+	}
+	resp.Resources = append(resp.Resources, refused...)
+	r.ReplyMsg(resp)
+}
+
+// Types of resources as ListConfigResources numbers them.
+const (
+	topicConfigs         = int8(kmsg.ConfigResourceTypeTopic)
+	brokerConfigs        = int8(kmsg.ConfigResourceTypeBroker)
+	clientMetricsConfigs = 16
+)
+
+// listConfigResources answers ListConfigResources (74), versions 0 and 1
+// (KIP-1142):
+//
+//	0  lists subscriptions to client metrics, of which there are none here
+//	1  lists the types that are asked for, or all
+func (h *Handler) listConfigResources(r *listener.Request, req *kmsg.ListConfigResourcesRequest) {
+	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
+	if !h.allowed(r, security.DescribeConfigs, security.ClusterResource) {
+		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		r.ReplyMsg(resp)
+		return
+	}
+	wanted := req.ResourceTypes
+	if req.Version == 0 {
+		wanted = []int8{clientMetricsConfigs}
+	}
+	img := h.image()
+	add := func(kind int8, name string) {
+		told := kmsg.NewListConfigResourcesResponseConfigResource()
+		told.Name, told.Type = name, kind
+		resp.ConfigResources = append(resp.ConfigResources, told)
+	}
+	if len(wanted) == 0 || slices.Contains(wanted, topicConfigs) {
+		for t := range img.Topics() {
+			add(topicConfigs, t.Name)
+		}
+	}
+	if len(wanted) == 0 || slices.Contains(wanted, brokerConfigs) {
+		for b := range img.Brokers() {
+			add(brokerConfigs, strconv.Itoa(int(b.ID)))
+		}
+	}
+	r.ReplyMsg(resp)
+}

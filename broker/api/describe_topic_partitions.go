@@ -1,0 +1,160 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/security"
+)
+
+// DescribeTopicPartitions (75), version 0 (KIP-966): metadata of topics in
+// pages of a bounded number of partitions, sorted by name.
+
+func (h *Handler) describeTopicPartitions(r *listener.Request, req *kmsg.DescribeTopicPartitionsRequest) {
+	resp := req.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
+	page := topicPage{handler: h, request: r, image: h.image(), response: resp, left: h.pageSize(req.ResponsePartitionLimit)}
+	from := kmsg.DescribeTopicPartitionsRequestCursor{}
+	if req.Cursor != nil {
+		from = *req.Cursor
+	}
+	for _, name := range page.names(req, from.Topic) {
+		first := int32(0)
+		if name == from.Topic {
+			first = from.Partition
+		}
+		if !page.add(name, first, len(req.Topics) > 0) {
+			break
+		}
+	}
+	r.ReplyMsg(resp)
+}
+
+// pageSize is how many partitions one answer holds.
+func (h *Handler) pageSize(asked int32) int {
+	limit := int(h.config.MaxRequestPartitionSizeLimit)
+	if asked > 0 {
+		limit = min(limit, int(asked))
+	}
+	return limit
+}
+
+type topicPage struct {
+	handler  *Handler
+	request  *listener.Request
+	image    *metadata.Image
+	response *kmsg.DescribeTopicPartitionsResponse
+	left     int
+}
+
+// names returns the topics asked for, or all, sorted, from the given one on.
+func (p *topicPage) names(req *kmsg.DescribeTopicPartitionsRequest, from string) []string {
+	var names []string
+	if len(req.Topics) == 0 {
+		for t := range p.image.Topics() {
+			names = append(names, t.Name)
+		}
+	}
+	for _, t := range req.Topics {
+		names = append(names, t.Topic)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	at, _ := slices.BinarySearchFunc(names, from, cmp.Compare[string])
+	return names[at:]
+}
+
+// add adds a topic from partition first on, and reports whether the page has
+// room for more.
+func (p *topicPage) add(name string, first int32, named bool) bool {
+	h, r := p.handler, p.request
+	told := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	told.Topic = &name
+	t, err := h.findTopic(r, p.image, &name, [16]byte{})
+	if err != nil {
+		if named {
+			told.ErrorCode, told.IsInternal = errorCode(err), metadata.IsInternal(name)
+			p.response.Topics = append(p.response.Topics, told)
+		}
+		return true
+	}
+	if p.left == 0 {
+		p.turnAt(name, 0)
+		return false
+	}
+	told.TopicID, told.IsInternal = t.ID, t.Internal()
+	told.AuthorizedOperations = h.operations(r, true, topicResource(name), topicOperations)
+	until := min(int(first)+p.left, len(t.Partitions))
+	for i := int(max(first, 0)); i < until; i++ {
+		told.Partitions = append(told.Partitions, p.partition(t, int32(i)))
+	}
+	p.left -= len(told.Partitions)
+	p.response.Topics = append(p.response.Topics, told)
+	if until < len(t.Partitions) {
+		p.turnAt(name, int32(until))
+		return false
+	}
+	return true
+}
+
+func (p *topicPage) partition(t *metadata.Topic, i int32) kmsg.DescribeTopicPartitionsResponseTopicPartition {
+	s := p.handler.partitionState(t, i)
+	told := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
+	told.Partition, told.ErrorCode, told.LeaderID, told.LeaderEpoch = i, s.errorCode, s.leader, t.Partitions[i].LeaderEpoch
+	told.Replicas, told.ISR, told.OfflineReplicas = t.Partitions[i].Replicas, s.isr, s.offline
+	told.EligibleLeaderReplicas, told.LastKnownELR = []int32{}, []int32{}
+	return told
+}
+
+// turnAt says where the next page begins.
+func (p *topicPage) turnAt(name string, partition int32) {
+	next := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
+	next.Topic, next.Partition = name, partition
+	p.response.NextCursor = &next
+}
+
+// describeCluster answers DescribeCluster (60), versions 0 to 2 (KIP-700):
+//
+//	1  brokers or controllers (KIP-919)    2  fenced brokers too
+func (h *Handler) describeCluster(r *listener.Request, req *kmsg.DescribeClusterRequest) {
+	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
+	if req.Version >= 1 {
+		resp.EndpointType = req.EndpointType
+		if err := endpointTypeError(req.EndpointType); err != nil {
+			resp.ErrorCode = errorCode(err)
+			resp.ErrorMessage = addressOf("The request was sent to an endpoint of the wrong type: this one is a broker's.")
+			r.ReplyMsg(resp)
+			return
+		}
+	}
+	img := h.image()
+	resp.ClusterID, resp.ControllerID = img.ClusterID, img.ControllerID
+	for b := range img.Brokers() {
+		if e, ok := endpointOf(b, r.Conn.Listener); ok {
+			told := kmsg.NewDescribeClusterResponseBroker()
+			told.NodeID, told.Host, told.Port = b.ID, e.Host, int32(e.Port)
+			if b.Rack != "" {
+				told.Rack = &b.Rack
+			}
+			resp.Brokers = append(resp.Brokers, told)
+		}
+	}
+	resp.ClusterAuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
+	r.ReplyMsg(resp)
+}
+
+// endpointTypeError says why a request for the given type of endpoint came to
+// the wrong place: 1 is a broker, 2 a controller.
+func endpointTypeError(kind int8) error {
+	switch kind {
+	case 1:
+		return nil
+	case 2:
+		return kerr.MismatchedEndpointType
+	}
+	return kerr.UnsupportedEndpointType
+}

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/security"
+)
+
+// FindCoordinator (10), versions 0 to 6.
+//
+//	1  key types                    2  throttle on violation
+//	3  flexible                     4  several keys at once (KIP-699)
+//	5  TRANSACTION_ABORTABLE        6  share groups (KIP-932)
+
+// Key types.
+const (
+	groupKey = 0
+	txnKey   = 1
+)
+
+func (h *Handler) findCoordinator(r *listener.Request, req *kmsg.FindCoordinatorRequest) {
+	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	if req.Version < 4 {
+		c := h.coordinatorOf(r, req.CoordinatorType, req.CoordinatorKey)
+		resp.ErrorCode, resp.ErrorMessage = c.ErrorCode, c.ErrorMessage
+		resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port
+		if req.Version >= 1 && c.ErrorCode == 0 {
+			resp.ErrorMessage = addressOf("NONE")
+		}
+		r.ReplyMsg(resp)
+		return
+	}
+	for _, key := range req.CoordinatorKeys {
+		resp.Coordinators = append(resp.Coordinators, h.coordinatorOf(r, req.CoordinatorType, key))
+	}
+	r.ReplyMsg(resp)
+}
+
+func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	c := kmsg.NewFindCoordinatorResponseCoordinator()
+	c.Key = key
+	node, err := h.findGroupCoordinator(r, keyType, key)
+	if err != nil {
+		c.NodeID, c.Host, c.Port = -1, "", -1
+		c.ErrorCode = errorCode(err)
+		if r.Version >= 4 {
+			c.ErrorMessage = addressOf(messageOf(err))
+		}
+		return c
+	}
+	e, _ := endpointOf(node, r.Conn.Listener)
+	c.NodeID, c.Host, c.Port = node.ID, e.Host, int32(e.Port)
+	if r.Version >= 4 {
+		c.ErrorMessage = addressOf("")
+	}
+	return c
+}
+
+// messageOf is an error's text for a client.
+func messageOf(err error) string {
+	if e := kerr.ErrorForCode(errorCode(err)); e != nil {
+		return e.Error()
+	}
+	return err.Error()
+}
+
+func (h *Handler) findGroupCoordinator(r *listener.Request, keyType int8, key string) (*metadata.Broker, error) {
+	switch keyType {
+	case groupKey:
+		if !h.allowed(r, security.Describe, groupResource(key)) {
+			return nil, kerr.GroupAuthorizationFailed
+		}
+	case txnKey:
+		return nil, fmt.Errorf("transactions are not served: %w", kerr.InvalidRequest)
+	default:
+		return nil, fmt.Errorf("coordinator type %d: %w", keyType, kerr.InvalidRequest)
+	}
+	img := h.image()
+	t, found := img.Topic(metadata.ConsumerOffsets)
+	if !found {
+		if err := h.createByName([]string{metadata.ConsumerOffsets}); err != nil {
+			return nil, fmt.Errorf("create %s: %w: %w", metadata.ConsumerOffsets, err, kerr.CoordinatorNotAvailable)
+		}
+		img = h.image()
+		if t, found = img.Topic(metadata.ConsumerOffsets); !found {
+			return nil, kerr.CoordinatorNotAvailable
+		}
+	}
+	partition := h.groups.Partition(key)
+	if int(partition) >= len(t.Partitions) {
+		return nil, kerr.CoordinatorNotAvailable
+	}
+	if leader, known := img.Broker(t.Partitions[partition].Leader); known {
+		return leader, nil
+	}
+	return nil, kerr.CoordinatorNotAvailable
+}

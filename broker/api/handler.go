@@ -1,0 +1,119 @@
+// Package api answers requests: one file an API, whose head says which versions
+// it serves and how they differ. table.go lists them all.
+//
+// A [Handler] keeps no state of a client's but its fetch session. Handlers run
+// on the connection's goroutine. Produce and the group APIs return before they
+// have answered: their answer comes from whoever commits the last record, or
+// completes the group's next step.
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/broker/fetchsession"
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/broker/metrics"
+	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/cluster/quorum"
+	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/coordinator/shard"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// Deps is what the handlers use.
+type Deps struct {
+	Config     *config.Broker
+	Quorum     *quorum.Quorum
+	Controller *controller.Controller
+	Partitions *replica.Set
+	Sessions   *fetchsession.Cache
+	Groups     *shard.Groups
+	Authorizer security.Authorizer
+	Metrics    *metrics.Metrics
+	Logger     *slog.Logger
+	Dirs       []LogDir // in the order of log.dirs
+}
+
+// LogDir is one folder of logs, open or not.
+type LogDir struct {
+	Path string
+	Dir  *log.Dir // nil where it could not be opened
+}
+
+// Handler serves every API. It is safe for concurrent use.
+type Handler struct {
+	config     *config.Broker
+	quorum     *quorum.Quorum
+	controller *controller.Controller
+	partitions *replica.Set
+	sessions   *fetchsession.Cache
+	groups     *shard.Groups
+	authorizer security.Authorizer
+	metrics    *metrics.Metrics
+	logger     *slog.Logger
+	dirs       []LogDir
+	producers  producerIDs
+
+	stopOnce sync.Once
+	stopping chan struct{}
+}
+
+// New returns a handler.
+func New(d Deps) *Handler {
+	return &Handler{
+		config: d.Config, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
+		groups: d.Groups, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
+		stopping: make(chan struct{}),
+	}
+}
+
+// Stop lets every fetch that waits for records answer with what there is.
+func (h *Handler) Stop() { h.stopOnce.Do(func() { close(h.stopping) }) }
+
+// Overlaps reports whether requests of that API may be pending several at a time
+// on one connection: produces may, so that one flush answers many.
+func (h *Handler) Overlaps(key int16) bool { return key == produceKey }
+
+// Handle serves one request.
+func (h *Handler) Handle(r *listener.Request) {
+	a, known := apis[r.Key]
+	switch {
+	case !known:
+		r.Hangup(fmt.Errorf("API %d (%s) is not served here: %w", r.Key, nameOf(r.Key), kerr.UnsupportedVersion))
+	case r.Version < a.min || r.Version > a.max:
+		h.refuseVersion(r, a)
+	default:
+		a.serve(h, r)
+	}
+}
+
+// allowed asks the authorizer about the client of r.
+func (h *Handler) allowed(r *listener.Request, op security.Operation, res security.Resource) bool {
+	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
+}
+
+func (h *Handler) image() *metadata.Image { return h.quorum.Image() }
+
+func (h *Handler) inputs() controller.Inputs {
+	return controller.Inputs{NewTopicID: protocol.NewTopicID, Config: h.config}
+}
+
+func topicResource(name string) security.Resource {
+	return security.Resource{Type: security.Topic, Name: name}
+}
+
+func groupResource(name string) security.Resource {
+	return security.Resource{Type: security.Group, Name: name}
+}
+
+func errorCode(err error) int16 { return protocol.ErrorCode(err) }
+
+func addressOf[T any](v T) *T { return &v }

@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+)
+
+// Metadata (3), versions 0 to 13.
+//
+//	1   controller, rack, internal topics; null asks for all topics, empty for none
+//	2   cluster id                     3   throttle time
+//	4   whether topics may be created  5   offline replicas
+//	7   leader epoch                   8   authorized operations (KIP-430)
+//	9   flexible                       10  topic ids (KIP-516)
+//	11  no cluster operations          12  ask by topic id
+//	13  an error code for the whole
+
+func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	if err := h.autoCreate(r, req); err != nil {
+		h.logger.Error("topics could not be created automatically", "err", err)
+	}
+	img := h.image()
+	resp.ClusterID = &img.ClusterID
+	resp.ControllerID = img.ControllerID
+	for b := range img.Brokers() {
+		if e, ok := endpointOf(b, r.Conn.Listener); ok {
+			broker := kmsg.NewMetadataResponseBroker()
+			broker.NodeID, broker.Host, broker.Port = b.ID, e.Host, int32(e.Port)
+			if b.Rack != "" {
+				broker.Rack = &b.Rack
+			}
+			resp.Brokers = append(resp.Brokers, broker)
+		}
+	}
+	resp.AuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
+	resp.Topics = h.metadataTopics(r, req, img)
+	r.ReplyMsg(resp)
+}
+
+// endpointOf is where a client that came in at the given listener reaches b.
+func endpointOf(b *metadata.Broker, listenerName string) (metadata.Endpoint, bool) {
+	for _, e := range b.Endpoints {
+		if e.Listener == listenerName {
+			return e, true
+		}
+	}
+	return metadata.Endpoint{}, false
+}
+
+func wantsAllTopics(req *kmsg.MetadataRequest) bool {
+	return req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
+}
+
+func (h *Handler) metadataTopics(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image) []kmsg.MetadataResponseTopic {
+	topics := []kmsg.MetadataResponseTopic{}
+	if wantsAllTopics(req) {
+		for t := range img.Topics() {
+			if h.allowed(r, security.Describe, topicResource(t.Name)) {
+				topics = append(topics, h.metadataTopic(r, req, img, t))
+			}
+		}
+		return topics
+	}
+	for _, asked := range req.Topics {
+		t, err := h.findTopic(r, img, asked.Topic, asked.TopicID)
+		if err == nil {
+			topics = append(topics, h.metadataTopic(r, req, img, t))
+			continue
+		}
+		told := kmsg.NewMetadataResponseTopic()
+		told.ErrorCode, told.Topic, told.TopicID = errorCode(err), asked.Topic, asked.TopicID
+		if asked.Topic != nil {
+			told.IsInternal = metadata.IsInternal(*asked.Topic)
+		}
+		topics = append(topics, told)
+	}
+	return topics
+}
+
+// findTopic finds a topic by its name, or by its id where no name is given. A
+// client that may not see it does not learn whether it exists.
+func (h *Handler) findTopic(r *listener.Request, img *metadata.Image, name *string, id protocol.TopicID) (*metadata.Topic, error) {
+	if name == nil {
+		t, found := img.TopicByID(id)
+		if !found || !h.allowed(r, security.Describe, topicResource(t.Name)) {
+			return nil, kerr.UnknownTopicID
+		}
+		return t, nil
+	}
+	if !h.allowed(r, security.Describe, topicResource(*name)) {
+		return nil, kerr.TopicAuthorizationFailed
+	}
+	t, found := img.Topic(*name)
+	if found {
+		return t, nil
+	}
+	if err := controller.ValidateTopicName(*name); err != nil {
+		return nil, err
+	}
+	return nil, kerr.UnknownTopicOrPartition
+}
+
+func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image, t *metadata.Topic) kmsg.MetadataResponseTopic {
+	told := kmsg.NewMetadataResponseTopic()
+	told.Topic, told.TopicID, told.IsInternal = &t.Name, t.ID, t.Internal()
+	told.AuthorizedOperations = h.operations(r, req.IncludeTopicAuthorizedOperations, topicResource(t.Name), topicOperations)
+	told.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
+	for i := range t.Partitions {
+		s := h.partitionState(t, int32(i))
+		p := &told.Partitions[i]
+		p.Default()
+		p.Partition, p.ErrorCode, p.Leader, p.LeaderEpoch = int32(i), s.errorCode, s.leader, t.Partitions[i].LeaderEpoch
+		p.Replicas, p.ISR, p.OfflineReplicas = t.Partitions[i].Replicas, s.isr, s.offline
+	}
+	return told
+}
+
+// partitionState is what clients are told of a partition: its leader as long as
+// its disk works.
+type partitionState struct {
+	errorCode    int16
+	leader       int32
+	isr, offline []int32
+}
+
+func (h *Handler) partitionState(t *metadata.Topic, index int32) partitionState {
+	p := &t.Partitions[index]
+	if p.Leader == h.config.NodeID {
+		if _, err := h.partitions.Get(t.Name, index); errors.Is(err, kerr.KafkaStorageError) {
+			return partitionState{errorCode: kerr.LeaderNotAvailable.Code, leader: -1, isr: p.ISR, offline: []int32{h.config.NodeID}}
+		}
+	}
+	return partitionState{leader: p.Leader, isr: p.ISR, offline: []int32{}}
+}
+
+// autoCreate creates the topics that a client asks for by name and that are not
+// there, if the client and the broker want that.
+func (h *Handler) autoCreate(r *listener.Request, req *kmsg.MetadataRequest) error {
+	if !h.config.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
+		return nil
+	}
+	img := h.image()
+	var missing []string
+	for _, asked := range req.Topics {
+		if asked.Topic == nil || !h.mayCreate(r, *asked.Topic) {
+			continue
+		}
+		if _, found := img.Topic(*asked.Topic); !found && controller.ValidateTopicName(*asked.Topic) == nil {
+			missing = append(missing, *asked.Topic)
+		}
+	}
+	return h.createByName(missing)
+}
+
+func (h *Handler) mayCreate(r *listener.Request, topic string) bool {
+	return h.allowed(r, security.Create, security.ClusterResource) || h.allowed(r, security.Create, topicResource(topic))
+}
+
+// createByName creates topics with the broker's defaults.
+func (h *Handler) createByName(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var refused map[string]error
+	_, err := h.quorum.Propose(context.Background(), func(img *metadata.Image) (records []metadata.Record, err error) {
+		records, refused = h.controller.AutoCreate(img, names, h.inputs())
+		return records, nil
+	})
+	for name, why := range refused {
+		h.logger.Warn("a topic was not created automatically", "topic", name, "err", why)
+	}
+	return err
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/protocol"
+)
+
+const (
+	produceKey     = int16(kmsg.Produce)
+	apiVersionsKey = int16(kmsg.ApiVersions)
+)
+
+// api is one API: the versions that are served, and how.
+type api struct {
+	min, max int16
+	serve    func(h *Handler, r *listener.Request)
+}
+
+// apis are all APIs that are served, by key. ApiVersions tells clients so.
+var apis map[int16]api
+
+// The table calls functions that look at the table.
+func init() {
+	apis = map[int16]api{
+		int16(kmsg.Produce):                    serves(3, 13, (*Handler).produce),
+		int16(kmsg.Fetch):                      serves(4, 18, (*Handler).fetch),
+		int16(kmsg.ListOffsets):                serves(1, 11, (*Handler).listOffsets),
+		int16(kmsg.Metadata):                   serves(0, 13, (*Handler).metadata),
+		int16(kmsg.OffsetCommit):               serves(2, 10, (*Handler).offsetCommit),
+		int16(kmsg.OffsetFetch):                serves(1, 10, (*Handler).offsetFetch),
+		int16(kmsg.FindCoordinator):            serves(0, 6, (*Handler).findCoordinator),
+		int16(kmsg.JoinGroup):                  serves(0, 9, (*Handler).joinGroup),
+		int16(kmsg.Heartbeat):                  serves(0, 4, (*Handler).heartbeat),
+		int16(kmsg.LeaveGroup):                 serves(0, 5, (*Handler).leaveGroup),
+		int16(kmsg.SyncGroup):                  serves(0, 5, (*Handler).syncGroup),
+		int16(kmsg.DescribeGroups):             serves(0, 6, (*Handler).describeGroups),
+		int16(kmsg.ListGroups):                 serves(0, 5, (*Handler).listGroups),
+		int16(kmsg.ApiVersions):                serves(0, 4, (*Handler).apiVersions),
+		int16(kmsg.CreateTopics):               serves(2, 7, (*Handler).createTopics),
+		int16(kmsg.DeleteTopics):               serves(1, 6, (*Handler).deleteTopics),
+		int16(kmsg.DeleteRecords):              serves(0, 2, (*Handler).deleteRecords),
+		int16(kmsg.InitProducerID):             serves(0, 5, (*Handler).initProducerID),
+		int16(kmsg.OffsetForLeaderEpoch):       serves(2, 4, (*Handler).offsetForLeaderEpoch),
+		int16(kmsg.DescribeConfigs):            serves(1, 4, (*Handler).describeConfigs),
+		int16(kmsg.AlterConfigs):               serves(0, 2, (*Handler).alterConfigs),
+		int16(kmsg.DescribeLogDirs):            serves(1, 5, (*Handler).describeLogDirs),
+		int16(kmsg.CreatePartitions):           serves(0, 3, (*Handler).createPartitions),
+		int16(kmsg.DeleteGroups):               serves(0, 2, (*Handler).deleteGroups),
+		int16(kmsg.IncrementalAlterConfigs):    serves(0, 1, (*Handler).incrementalAlterConfigs),
+		int16(kmsg.ListPartitionReassignments): serves(0, 0, (*Handler).listPartitionReassignments),
+		int16(kmsg.OffsetDelete):               serves(0, 0, (*Handler).offsetDelete),
+		int16(kmsg.DescribeCluster):            serves(0, 2, (*Handler).describeCluster),
+		int16(kmsg.ListConfigResources):        serves(0, 1, (*Handler).listConfigResources),
+		int16(kmsg.DescribeTopicPartitions):    serves(0, 0, (*Handler).describeTopicPartitions),
+	}
+}
+
+// maxElements bounds the array elements of a request: what decoding takes beyond
+// the request's own bytes.
+const maxElements = 1 << 20
+
+// serves makes a table entry of a handler. The body is proved sound before it is
+// decoded, because the decoder believes its counts. Decoded strings are copies;
+// byte slices alias the request's body.
+func serves[R any, P interface {
+	*R
+	kmsg.Request
+}](min, max int16, handle func(*Handler, *listener.Request, P)) api {
+	return api{min: min, max: max, serve: func(h *Handler, r *listener.Request) {
+		req := P(new(R))
+		if err := decode(r, req); err != nil {
+			r.Hangup(fmt.Errorf("a %s request of version %d is malformed: %w", nameOf(r.Key), r.Version, err))
+			return
+		}
+		handle(h, r, req)
+	}}
+}
+
+func decode(r *listener.Request, into kmsg.Request) error {
+	elements, err := protocol.Check(r.Key, r.Version, r.Body)
+	if err != nil {
+		return err
+	}
+	if elements > maxElements {
+		return fmt.Errorf("it has %d array elements, at most %d are taken", elements, maxElements)
+	}
+	into.SetVersion(r.Version)
+	return into.ReadFrom(r.Body)
+}
+
+func nameOf(key int16) string { return kmsg.NameForKey(key) }

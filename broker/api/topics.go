@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/security"
+)
+
+// propose makes a decision durable, and known to this broker, before it returns.
+func (h *Handler) propose(decide func(*metadata.Image) []metadata.Record) error {
+	_, err := h.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) { return decide(img), nil })
+	return err
+}
+
+// createTopics answers CreateTopics (19), versions 2 to 7:
+//
+//	4  defaults of the broker (-1)    5  flexible, answers with the configuration (KIP-525)
+//	6  throttling                     7  topic ids (KIP-516)
+func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsRequest) {
+	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+	var refused []kmsg.CreateTopicsResponseTopic
+	allowed := req.Topics[:0]
+	for _, t := range req.Topics {
+		if h.mayCreate(r, t.Topic) {
+			allowed = append(allowed, t)
+			continue
+		}
+		told := kmsg.NewCreateTopicsResponseTopic()
+		told.Topic, told.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
+		refused = append(refused, told)
+	}
+	req.Topics = allowed
+	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
+		records, resp = h.controller.CreateTopics(img, req, h.inputs())
+		return records
+	})
+	if err != nil {
+		for i := range resp.Topics {
+			resp.Topics[i].ErrorCode = errorCode(err)
+		}
+	}
+	resp.Topics = append(resp.Topics, refused...)
+	r.ReplyMsg(resp)
+}
+
+// deleteTopics answers DeleteTopics (20), versions 1 to 6:
+//
+//	4  flexible    5  error messages    6  by topic id (KIP-516)
+func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsRequest) {
+	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	var refused []kmsg.DeleteTopicsResponseTopic
+	img := h.image()
+	allowed := req.Topics[:0]
+	for _, t := range req.Topics {
+		if h.mayDelete(r, img, t.Topic, t.TopicID) {
+			allowed = append(allowed, t)
+			continue
+		}
+		told := kmsg.NewDeleteTopicsResponseTopic()
+		told.Topic, told.TopicID, told.ErrorCode = t.Topic, t.TopicID, kerr.TopicAuthorizationFailed.Code
+		refused = append(refused, told)
+	}
+	req.Topics = allowed
+	names := req.TopicNames[:0]
+	for _, name := range req.TopicNames {
+		if h.mayDelete(r, img, &name, [16]byte{}) {
+			names = append(names, name)
+			continue
+		}
+		told := kmsg.NewDeleteTopicsResponseTopic()
+		told.Topic, told.ErrorCode = &name, kerr.TopicAuthorizationFailed.Code
+		refused = append(refused, told)
+	}
+	req.TopicNames = names
+	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
+		records, resp = h.controller.DeleteTopics(img, req, h.inputs())
+		return records
+	})
+	if err != nil {
+		for i := range resp.Topics {
+			resp.Topics[i].ErrorCode = errorCode(err)
+		}
+	}
+	resp.Topics = append(resp.Topics, refused...)
+	r.ReplyMsg(resp)
+}
+
+func (h *Handler) mayDelete(r *listener.Request, img *metadata.Image, name *string, id [16]byte) bool {
+	if name == nil {
+		t, found := img.TopicByID(id)
+		if !found {
+			return true // the answer says that there is none
+		}
+		name = &t.Name
+	}
+	return h.allowed(r, security.Delete, topicResource(*name))
+}
+
+// createPartitions answers CreatePartitions (37), versions 0 to 3:
+//
+//	2  flexible    3  throttling
+func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitionsRequest) {
+	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+	var refused []kmsg.CreatePartitionsResponseTopic
+	allowed := req.Topics[:0]
+	for _, t := range req.Topics {
+		if h.allowed(r, security.Alter, topicResource(t.Topic)) {
+			allowed = append(allowed, t)
+			continue
+		}
+		told := kmsg.NewCreatePartitionsResponseTopic()
+		told.Topic, told.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
+		refused = append(refused, told)
+	}
+	req.Topics = allowed
+	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
+		records, resp = h.controller.CreatePartitions(img, req)
+		return records
+	})
+	if err != nil {
+		for i := range resp.Topics {
+			resp.Topics[i].ErrorCode = errorCode(err)
+		}
+	}
+	resp.Topics = append(resp.Topics, refused...)
+	r.ReplyMsg(resp)
+}
+
+// deleteRecords answers DeleteRecords (21), versions 0 to 2 (KIP-107):
+//
+//	1  throttling    2  flexible
+func (h *Handler) deleteRecords(r *listener.Request, req *kmsg.DeleteRecordsRequest) {
+	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		told := kmsg.NewDeleteRecordsResponseTopic()
+		told.Topic = t.Topic
+		for _, p := range t.Partitions {
+			answer := kmsg.NewDeleteRecordsResponseTopicPartition()
+			answer.Partition = p.Partition
+			low, err := h.deleteBefore(r, t.Topic, p.Partition, p.Offset)
+			if err != nil {
+				low = -1
+			}
+			answer.LowWatermark, answer.ErrorCode = low, errorCode(err)
+			told.Partitions = append(told.Partitions, answer)
+		}
+		resp.Topics = append(resp.Topics, told)
+	}
+	r.ReplyMsg(resp)
+}
+
+func (h *Handler) deleteBefore(r *listener.Request, topic string, partition int32, offset int64) (low int64, err error) {
+	if !h.allowed(r, security.Delete, topicResource(topic)) {
+		return -1, kerr.TopicAuthorizationFailed
+	}
+	p, err := h.partitions.Get(topic, partition)
+	switch {
+	case err != nil:
+		return -1, err
+	case metadata.IsInternal(topic):
+		return -1, kerr.InvalidTopicException
+	case !p.Log().Config().Delete:
+		return -1, kerr.PolicyViolation
+	}
+	return p.DeleteRecords(offset)
+}
+
+// listPartitionReassignments answers ListPartitionReassignments (46), version 0
+// (KIP-455). A lone broker has nowhere to move a partition to, so none ever is
+// being moved.
+func (h *Handler) listPartitionReassignments(r *listener.Request, req *kmsg.ListPartitionReassignmentsRequest) {
+	resp := req.ResponseKind().(*kmsg.ListPartitionReassignmentsResponse)
+	if !h.allowed(r, security.Describe, security.ClusterResource) {
+		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+	}
+	r.ReplyMsg(resp)
+}

@@ -1,0 +1,120 @@
+package group
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// Config is what groups are held to.
+type Config struct {
+	MinSessionTimeout     time.Duration // group.min.session.timeout.ms
+	MaxSessionTimeout     time.Duration // group.max.session.timeout.ms
+	InitialRebalanceDelay time.Duration // group.initial.rebalance.delay.ms
+	MaxSize               int           // group.max.size
+	OffsetMetadataMax     int           // offset.metadata.max.bytes
+	OffsetsRetention      time.Duration // offsets.retention.minutes
+}
+
+// Ticket stands for a request that waits for its reply. The coordinator hands it
+// back and does not look into it.
+type Ticket any
+
+// Reply is the answer to a request.
+type Reply struct {
+	To       Ticket
+	Response kmsg.Response
+	// Failed is what is answered instead if the records that were written in the
+	// same step are not committed.
+	Failed kmsg.Response
+}
+
+// Record is a record of __consumer_offsets; a nil value deletes what the key has.
+type Record struct{ Key, Value []byte }
+
+// Output is what a step wants done.
+type Output struct {
+	Replies []Reply // to be sent at once
+	Writes  []Write // in their order
+}
+
+// Write is records to be appended together. The caller then calls Done, within
+// the same step, with nil or why they were not appended; the replies that it
+// returns are to be sent when the records are committed, or at once after an
+// error.
+type Write struct {
+	Records []Record
+	Done    func(err error) []Reply
+}
+
+func (o *Output) reply(to Ticket, response, failed kmsg.Response) {
+	o.Replies = append(o.Replies, Reply{To: to, Response: response, Failed: failed})
+}
+
+func (o *Output) write(records []Record, done func(error) []Reply) {
+	o.Writes = append(o.Writes, Write{Records: records, Done: done})
+}
+
+// Client is who sends a request.
+type Client struct {
+	ID   string
+	Host string
+}
+
+// Coordinator holds the groups of one partition of __consumer_offsets.
+type Coordinator struct {
+	config  Config
+	newID   func() string // the random part of a member id
+	logger  *slog.Logger
+	groups  map[string]*group
+	wakes   wakes
+	unknown map[int16]bool // versions of record keys that were met and not understood
+}
+
+// New returns a coordinator without groups. newID returns a new random text each
+// time.
+func New(c Config, newID func() string, logger *slog.Logger) *Coordinator {
+	return &Coordinator{config: c, newID: newID, logger: logger, groups: map[string]*group{}, unknown: map[int16]bool{}}
+}
+
+// States counts the groups by their state.
+func (c *Coordinator) States() map[string]int {
+	counts := map[string]int{}
+	for _, g := range c.groups {
+		counts[g.state.String()]++
+	}
+	return counts
+}
+
+// Committed is what a group committed.
+type Committed struct {
+	Group   string
+	Members int
+	Offsets map[protocol.TopicPartition]int64
+}
+
+// Committed lists what every group committed.
+func (c *Coordinator) Committed() []Committed {
+	var all []Committed
+	for _, g := range c.groups {
+		told := Committed{Group: g.id, Members: len(g.members), Offsets: make(map[protocol.TopicPartition]int64, len(g.offsets))}
+		for tp, o := range g.offsets {
+			told.Offsets[tp] = o.offset
+		}
+		all = append(all, told)
+	}
+	return all
+}
+
+// obtain returns the group, made empty if it is not there.
+func (c *Coordinator) obtain(id string, now time.Time) *group {
+	g := c.groups[id]
+	if g == nil {
+		g = newGroup(id, now)
+		c.groups[id] = g
+	}
+	return g
+}

@@ -1,0 +1,88 @@
+package group
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Describe tells what a group is doing.
+func (c *Coordinator) Describe(id string, version int16) kmsg.DescribeGroupsResponseGroup {
+	told := kmsg.NewDescribeGroupsResponseGroup()
+	told.Group = id
+	g := c.groups[id]
+	if g == nil {
+		told.State = "Dead"
+		if version >= 6 {
+			message := "Group " + id + " not found."
+			told.ErrorCode, told.ErrorMessage = kerr.GroupIDNotFound.Code, &message
+		}
+		return told
+	}
+	told.State, told.ProtocolType = g.state.String(), g.protocolType
+	if g.state == stable {
+		told.Protocol = g.protocol
+	}
+	for m := range g.each {
+		member := kmsg.NewDescribeGroupsResponseGroupMember()
+		member.MemberID, member.InstanceID = m.id, m.instanceID
+		member.ClientID, member.ClientHost = m.client.ID, m.client.Host
+		member.ProtocolMetadata, member.MemberAssignment = []byte{}, []byte{}
+		if g.state == stable {
+			member.ProtocolMetadata, member.MemberAssignment = m.metadata(g.protocol), m.assignment
+		}
+		told.Members = append(told.Members, member)
+	}
+	return told
+}
+
+// List lists the groups that are in one of the states and of one of the types;
+// an empty filter takes all.
+func (c *Coordinator) List(states, types []string) []kmsg.ListGroupsResponseGroup {
+	const classic = "classic"
+	var all []kmsg.ListGroupsResponseGroup
+	if !passes(types, classic) {
+		return nil
+	}
+	for _, g := range c.groups {
+		if !passes(states, g.state.String()) {
+			continue
+		}
+		told := kmsg.NewListGroupsResponseGroup()
+		told.Group, told.ProtocolType, told.GroupState, told.GroupType = g.id, g.protocolType, g.state.String(), classic
+		all = append(all, told)
+	}
+	return all
+}
+
+func passes(filter []string, value string) bool {
+	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
+}
+
+// Delete deletes a group that has no members, and its offsets.
+func (c *Coordinator) Delete(id string, to Ticket) (out Output) {
+	answer := func(err error) *kmsg.DeleteGroupsResponse {
+		told := kmsg.NewDeleteGroupsResponseGroup()
+		told.Group, told.ErrorCode = id, code(err)
+		resp := kmsg.NewPtrDeleteGroupsResponse()
+		resp.Groups = append(resp.Groups, told)
+		return resp
+	}
+	g := c.groups[id]
+	switch {
+	case g == nil:
+		out.reply(to, answer(kerr.GroupIDNotFound), nil)
+		return out
+	case g.state != empty:
+		out.reply(to, answer(kerr.NonEmptyGroup), nil)
+		return out
+	}
+	gone := slices.Collect(maps.Keys(g.offsets))
+	c.forget(g, gone, true, &out, func(err error) []Reply {
+		return []Reply{{To: to, Response: answer(err), Failed: answer(kerr.NotCoordinator)}}
+	})
+	return out
+}

@@ -1,0 +1,203 @@
+package group
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol"
+)
+
+func code(err error) int16 { return protocol.ErrorCode(err) }
+
+func syncError(version int16, err error) *kmsg.SyncGroupResponse {
+	resp := kmsg.NewPtrSyncGroupResponse()
+	resp.SetVersion(version)
+	resp.ErrorCode, resp.MemberAssignment = code(err), []byte{}
+	return resp
+}
+
+// SyncGroup gives a member its assignment, which the leader brings. The
+// assignments in req belong to the coordinator from now on.
+func (c *Coordinator) SyncGroup(req *kmsg.SyncGroupRequest, to Ticket, now time.Time) (out Output) {
+	g, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
+	switch {
+	case err != nil:
+	case req.Generation != g.generation:
+		err = kerr.IllegalGeneration
+	case req.ProtocolType != nil && *req.ProtocolType != g.protocolType, req.Protocol != nil && *req.Protocol != g.protocol:
+		err = kerr.InconsistentGroupProtocol
+	case g.state == preparingRebalance:
+		err = kerr.RebalanceInProgress
+	case g.state == empty:
+		err = kerr.UnknownMemberID
+	}
+	if err != nil {
+		out.reply(to, syncError(req.Version, err), nil)
+		return out
+	}
+	m.heard(now)
+	if g.state == stable {
+		out.reply(to, synced(g, m, req.Version), nil)
+		return out
+	}
+	if w := m.syncing; w != nil {
+		out.reply(w.ticket, syncError(w.version, kerr.RebalanceInProgress), nil)
+	}
+	m.syncing = &waiting{ticket: to, version: req.Version}
+	if g.leader == m.id && !g.assignWritten {
+		c.assign(g, req.GroupAssignment, now, &out)
+	}
+	c.schedule(g)
+	return out
+}
+
+// assign writes down what the leader assigned, and then answers everyone.
+func (c *Coordinator) assign(g *group, assignments []kmsg.SyncGroupRequestGroupAssignment, now time.Time, out *Output) {
+	of := make(map[string][]byte, len(assignments))
+	for _, a := range assignments {
+		of[a.MemberID] = a.MemberAssignment
+	}
+	for m := range g.each {
+		m.assignment = of[m.id]
+	}
+	g.assignWritten = true
+	generation := g.generation
+	out.write([]Record{g.metadataRecord(now)}, func(err error) (replies []Reply) {
+		if g.generation != generation || g.state != completingRebalance {
+			return nil
+		}
+		g.assignWritten = false
+		if err == nil {
+			g.become(stable, now)
+		}
+		for m := range g.each {
+			w := m.syncing
+			if err != nil {
+				m.assignment = nil
+			}
+			if w == nil {
+				continue
+			}
+			m.syncing = nil
+			m.heard(now)
+			answer := synced(g, m, w.version)
+			if err != nil {
+				answer = syncError(w.version, err)
+			}
+			replies = append(replies, Reply{To: w.ticket, Response: answer, Failed: syncError(w.version, kerr.NotCoordinator)})
+		}
+		return replies
+	})
+}
+
+func synced(g *group, m *member, version int16) *kmsg.SyncGroupResponse {
+	resp := kmsg.NewPtrSyncGroupResponse()
+	resp.SetVersion(version)
+	protocol, protocolType := g.protocol, g.protocolType
+	resp.Protocol, resp.ProtocolType = &protocol, &protocolType
+	resp.MemberAssignment = m.assignment
+	if m.assignment == nil {
+		resp.MemberAssignment = []byte{}
+	}
+	return resp
+}
+
+// find returns a member, or why the client is none. A static member is known by
+// its instance id too.
+func (c *Coordinator) find(id, memberID string, instanceID *string) (*group, *member, error) {
+	if id == "" {
+		return nil, nil, kerr.InvalidGroupID
+	}
+	g := c.groups[id]
+	if g == nil {
+		return nil, nil, kerr.UnknownMemberID
+	}
+	if instanceID != nil {
+		switch holder, found := g.static[*instanceID]; {
+		case !found:
+			return g, nil, kerr.UnknownMemberID
+		case holder != memberID:
+			return g, nil, kerr.FencedInstanceID
+		}
+	}
+	m := g.members[memberID]
+	if m == nil {
+		return g, nil, kerr.UnknownMemberID
+	}
+	return g, m, nil
+}
+
+// Heartbeat keeps a member alive and tells it when to join again.
+func (c *Coordinator) Heartbeat(req *kmsg.HeartbeatRequest, to Ticket, now time.Time) (out Output) {
+	resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+	g, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
+	switch {
+	case err != nil:
+	case req.Generation != g.generation:
+		err = kerr.IllegalGeneration
+	default:
+		m.heard(now)
+		if g.state == preparingRebalance {
+			err = kerr.RebalanceInProgress
+		}
+	}
+	resp.ErrorCode = code(err)
+	out.reply(to, resp, nil)
+	return out
+}
+
+// LeaveGroup removes members.
+func (c *Coordinator) LeaveGroup(req *kmsg.LeaveGroupRequest, to Ticket, now time.Time) (out Output) {
+	resp := req.ResponseKind().(*kmsg.LeaveGroupResponse)
+	leaving := req.Members
+	if req.Version < 3 {
+		leaving = []kmsg.LeaveGroupRequestMember{{MemberID: req.MemberID}}
+	}
+	removed := false
+	for _, l := range leaving {
+		told := kmsg.NewLeaveGroupResponseMember()
+		told.MemberID, told.InstanceID = l.MemberID, l.InstanceID
+		err := c.leave(req.Group, l)
+		removed = removed || err == nil
+		told.ErrorCode = code(err)
+		if req.Version < 3 {
+			resp.ErrorCode = told.ErrorCode
+			break
+		}
+		resp.Members = append(resp.Members, told)
+	}
+	if req.Group == "" {
+		resp.ErrorCode, resp.Members = kerr.InvalidGroupID.Code, nil
+	}
+	out.reply(to, resp, nil)
+	if removed {
+		g := c.groups[req.Group]
+		c.dropped(g, now, &out)
+		c.schedule(g)
+	}
+	return out
+}
+
+// leave takes one member out of its group; the group does not go on yet.
+func (c *Coordinator) leave(id string, l kmsg.LeaveGroupRequestMember) error {
+	g := c.groups[id]
+	if g == nil {
+		return kerr.UnknownMemberID
+	}
+	memberID := l.MemberID
+	if l.InstanceID != nil && memberID == "" {
+		memberID = g.static[*l.InstanceID] // an operator removes a static member by its instance id
+	}
+	if _, pending := g.pending[memberID]; pending && l.InstanceID == nil {
+		delete(g.pending, memberID)
+		return nil
+	}
+	_, m, err := c.find(id, memberID, l.InstanceID)
+	if err != nil {
+		return err
+	}
+	g.remove(m)
+	return nil
+}
