@@ -335,3 +335,7 @@ func (d *Dir) remove(path string) error {
 	}
 	return nil
 }
+
+// Space returns the bytes that can still be written to the folder's disk, and
+// those it has.
+func (d *Dir) Space() (free, total uint64, err error) { return d.fs.Free(d.path) }
