@@ -1,0 +1,72 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// newRootCommand is the whole tree of commands.
+func newRootCommand(env *environment) *cobra.Command {
+	root := parentCommand("klamm", "A Kafka-compatible broker, and the tool that drives it")
+	root.Long = `Klamm is a Kafka-compatible broker in one binary, and the tool that drives it or
+any other Kafka cluster.
+
+  klamm serve                              start a broker on 127.0.0.1:9092
+  klamm topic create flights -p 4          make a topic
+  klamm produce flights flights.csv.gz     send it records
+  klamm consume flights --exit-at-end      read them back`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetOut(env.out)
+	root.SetErr(env.errOut)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{cmd, err.Error()}
+	})
+	addBrokersFlag(env, root)
+	root.AddCommand(
+		newTopicCommand(env),
+		newVersionCommand(env),
+	)
+	return root
+}
+
+// addBrokersFlag adds --brokers, which also goes by the name that Kafka's own
+// tools use.
+func addBrokersFlag(env *environment, root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringSliceVarP(&env.brokers, "brokers", "b", env.brokers,
+		"brokers to ask first, host:port[,host:port…] (also --bootstrap-server, or KLAMM_BROKERS)")
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "bootstrap-server" {
+			name = "brokers"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// parentCommand is a command that only holds others.
+func parentCommand(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  subcommandNamed,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// subcommandNamed refuses arguments of a command that only holds others: they
+// are names of commands that do not exist.
+func subcommandNamed(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	message := "there is no command " + strings.TrimSpace(cmd.CommandPath()+" "+args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		message += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{cmd, message}
+}

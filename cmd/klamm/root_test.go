@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tried is what one run of the tool left behind.
+type tried struct {
+	code        int
+	out, errOut string
+}
+
+// try runs the tool with an address where nothing listens.
+func try(t *testing.T, stdin string, args ...string) tried {
+	t.Helper()
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in")
+	if err := os.WriteFile(in, []byte(stdin), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	input, err := os.Open(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	errOut, err := os.Create(filepath.Join(dir, "err"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer errOut.Close()
+	var out bytes.Buffer
+	env := &environment{in: input, out: &out, errOut: errOut, brokers: []string{"127.0.0.1:1"}}
+	root := newRootCommand(env)
+	root.SetArgs(args)
+	code := env.exitCode(root.ExecuteContext(context.Background()))
+	return tried{code, out.String(), readBack(t, errOut)}
+}
+
+func readBack(t *testing.T, f *os.File) string {
+	t.Helper()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"version", exitOK, ""},
+		{"topic list --help", exitOK, ""},
+		{"topic", exitOK, ""},
+		{"topic list", exitFail, "no broker answers at 127.0.0.1:1: connection refused. Start one with `klamm serve`, or name another with --brokers"},
+		{"topic list --brokers ,", exitFail, "no broker is named"},
+		{"topic list extra", exitUsage, `does not know what to do with "extra"`},
+		{"topic list --bogus", exitUsage, "unknown flag: --bogus"},
+		{"topic list -o xml", exitUsage, "one of table, json, yaml"},
+		{"topic crete", exitUsage, "did you mean create"},
+		{"tpic", exitUsage, "did you mean topic"},
+		{"topic create", exitUsage, "needs more"},
+		{"topic create a --set retention.ms", exitUsage, "KEY=VALUE"},
+		{"topic alter a", exitUsage, "nothing to alter"},
+		{"topic alter a --set k=v --delete k", exitUsage, "both set and deleted"},
+	} {
+		got := try(t, "", strings.Fields(c.args)...)
+		if got.code != c.code || !strings.Contains(got.errOut, c.says) {
+			t.Errorf("klamm %s: exit %d, said %q; want exit %d and %q", c.args, got.code, got.errOut, c.code, c.says)
+		}
+	}
+}
+
+func TestBootstrapServerIsAnotherNameForBrokers(t *testing.T) {
+	got := try(t, "", "topic", "list", "--bootstrap-server", "127.0.0.1:2")
+	if !strings.Contains(got.errOut, "127.0.0.1:2") {
+		t.Errorf("said %q", got.errOut)
+	}
+}

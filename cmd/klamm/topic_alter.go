@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// topicAlteration is what `klamm topic alter` is asked for.
+type topicAlteration struct {
+	partitions int // 0: as they are
+	changes    []kadm.AlterConfig
+	dryRun     bool
+}
+
+func newTopicAlterCommand(env *environment) *cobra.Command {
+	var alteration topicAlteration
+	var configs settings
+	cmd := &cobra.Command{
+		Use:   "alter TOPIC…",
+		Short: "Add partitions to topics, or change their configs",
+		Example: `  klamm topic alter flights --partitions 8
+  klamm topic alter flights --set retention.ms=3600000 --delete cleanup.policy`,
+		Args:              arguments(1, -1),
+		ValidArgsFunction: env.completeTopics(-1),
+	}
+	cmd.Flags().IntVarP(&alteration.partitions, "partitions", "p", 0, "grow to this number of partitions; keys then go to other partitions than before")
+	cmd.Flags().BoolVar(&alteration.dryRun, "dry-run", false, "only check whether it could be done")
+	configs.addFlags(cmd, true)
+	cmd.RunE = func(cmd *cobra.Command, topics []string) (err error) {
+		if configs.empty() && alteration.partitions == 0 {
+			return badUsage(cmd, "nothing to alter: pass --partitions, --set or --delete")
+		}
+		if alteration.changes, err = configs.changes(cmd); err != nil {
+			return err
+		}
+		return env.withAdmin(cmd.Context(), func(admin *kadm.Client) error {
+			return alteration.alter(cmd.Context(), env, admin, topics)
+		})
+	}
+	return cmd
+}
+
+// alter changes configs first: they are the part that can be taken back.
+func (a *topicAlteration) alter(ctx context.Context, env *environment, admin *kadm.Client, topics []string) error {
+	if len(a.changes) > 0 {
+		if err := a.alterConfigs(ctx, env, admin, topics); err != nil {
+			return err
+		}
+	}
+	if a.partitions != 0 {
+		return a.grow(ctx, env, admin, topics)
+	}
+	return nil
+}
+
+func (a *topicAlteration) alterConfigs(ctx context.Context, env *environment, admin *kadm.Client, topics []string) error {
+	request, done := admin.AlterTopicConfigs, "changed"
+	if a.dryRun {
+		request, done = admin.ValidateAlterTopicConfigs, "could be changed"
+	}
+	responses, err := request(ctx, a.changes, topics...)
+	if err != nil {
+		return fmt.Errorf("alter configs: %s", reason(err, ""))
+	}
+	var failed failures
+	for _, r := range responses {
+		if r.Err != nil {
+			failed.add("%w", topicFailure(ctx, admin, "alter configs of", r.Name, r.Err, r.ErrMessage))
+			continue
+		}
+		fmt.Fprintf(env.out, "configs of topic %s %s\n", r.Name, done)
+	}
+	return failed.err()
+}
+
+func (a *topicAlteration) grow(ctx context.Context, env *environment, admin *kadm.Client, topics []string) error {
+	request, done := admin.UpdatePartitions, "has now"
+	if a.dryRun {
+		request, done = admin.ValidateUpdatePartitions, "could have"
+	}
+	responses, err := request(ctx, a.partitions, topics...)
+	if err != nil {
+		return fmt.Errorf("add partitions: %s", reason(err, ""))
+	}
+	var failed failures
+	for _, r := range responses.Sorted() {
+		if r.Err != nil {
+			failed.add("%w", topicFailure(ctx, admin, "add partitions to", r.Topic, r.Err, r.ErrMessage))
+			continue
+		}
+		fmt.Fprintf(env.out, "topic %s %s %s\n", r.Topic, done, counted(int64(a.partitions), "partition", "partitions"))
+	}
+	return failed.err()
+}
