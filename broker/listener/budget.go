@@ -58,15 +58,17 @@ func (b *Budget) start(n int64, patience time.Duration, stop <-chan struct{}) er
 	return b.await(c, &b.starting, patience, stop)
 }
 
-// grow takes n bytes more for a request that has some. Where beyond is true, they
-// lie beyond the limit, and the caller says so when it gives its bytes back.
-func (b *Budget) grow(n int64, patience time.Duration, stop <-chan struct{}) (beyond bool, err error) {
+// grow takes n bytes more for a request that has some. What it answers is whether
+// the request is the one beyond the limit; the caller hands that in when it grows
+// further, and when it gives its bytes back.
+func (b *Budget) grow(n int64, beyond bool, patience time.Duration, stop <-chan struct{}) (bool, error) {
 	b.mu.Lock()
-	if fits := b.fits(n); fits || !b.overdrawn {
-		b.overdrawn = b.overdrawn || !fits
+	if fits := b.fits(n); fits || beyond || !b.overdrawn {
+		beyond = beyond || !fits
+		b.overdrawn = b.overdrawn || beyond
 		b.used += n
 		b.mu.Unlock()
-		return !fits, nil
+		return beyond, nil
 	}
 	c := &claim{size: n, granted: make(chan struct{})}
 	b.growing = append(b.growing, c)

@@ -19,13 +19,13 @@ func (l *Listener) enlarge(buf *buffer, n int) (*buffer, error) {
 		return buf, nil
 	}
 	more := sizeInPool(n) - buf.leased
-	beyond, err := l.deps.Budget.grow(more, l.config.SlowTimeout, l.stopped)
+	beyond, err := l.deps.Budget.grow(more, buf.beyond, l.config.SlowTimeout, l.stopped)
 	if err != nil {
 		return buf, endedByBudget(err)
 	}
 	grown := getBuffer(n)
 	copy(grown.b, buf.b)
-	grown.leased, grown.beyond = buf.leased+more, buf.beyond || beyond
+	grown.leased, grown.beyond = buf.leased+more, beyond
 	buf.leased, buf.beyond = 0, false
 	buf.put()
 	return grown, nil
