@@ -1,11 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"maps"
+	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/klamm-io/klamm/protocol/compress"
 )
 
 // Broker is how this broker is set, from its start to its end.
@@ -14,6 +17,7 @@ type Broker struct {
 	Rack                string
 	Listeners           []Endpoint // to bind
 	AdvertisedListeners []Endpoint // to be reached
+	InterBrokerListener string     // the one of them that brokers use
 	HTTPListener        string     // host:port, empty for none
 	LogDirs             []string
 
@@ -34,6 +38,7 @@ type Broker struct {
 	OffsetsTopicPartitions            int32
 	OffsetsTopicReplicationFactor     int16
 	OffsetsTopicSegmentBytes          int32
+	OffsetsTopicCompression           compress.Codec
 	TransactionTopicPartitions        int32
 	TransactionTopicReplicationFactor int16
 	TransactionTopicSegmentBytes      int32
@@ -53,30 +58,24 @@ type Broker struct {
 	ScrubInterval                     time.Duration
 	LogFormat, LogLevel, flushPolicy  string
 
-	values map[string]string // what was set, by key
+	values map[string]string // what was set, by key; each has passed its key's check
 }
 
+// newBroker makes a broker of values that their keys have accepted.
 func newBroker(values map[string]string) (*Broker, error) {
-	for name, value := range values {
-		k := brokerKeyByName[name]
-		if value == "" && k.kind != String && k.kind != List {
-			delete(values, name) // set to nothing is not set
-			continue
-		}
-		if err := k.check(value); err != nil {
-			return nil, err
-		}
-	}
-	b := &Broker{values: maps.Clone(values)}
+	b := &Broker{values: values}
 	if err := b.fillNode(); err != nil {
+		return nil, err
+	}
+	if err := b.fillListeners(); err != nil {
+		return nil, err
+	}
+	if err := checkLags(values, "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"); err != nil {
 		return nil, err
 	}
 	b.fillLimits()
 	b.fillGroups()
 	b.fillLogs()
-	if _, err := b.Topic(nil, nil); err != nil {
-		return nil, err
-	}
 	return b, nil
 }
 
@@ -105,31 +104,42 @@ func milliseconds(n int64) time.Duration {
 	return time.Duration(min(n, most)) * time.Millisecond
 }
 
-func (b *Broker) fillNode() (err error) {
+// fillNode reads who the broker is and where it keeps its data.
+func (b *Broker) fillNode() error {
+	if err := b.joinNames("node.id", "broker.id"); err != nil {
+		return err
+	}
 	b.NodeID = int32(b.int("node.id"))
-	if old, set := b.values["broker.id"]; set && old != "-1" {
-		if id := int32(b.int("broker.id")); b.values["node.id"] != "" && id != b.NodeID {
-			return fmt.Errorf("broker.id is %d and node.id is %d: they are two names of one thing, set one of them", id, b.NodeID)
-		}
-		b.NodeID = int32(b.int("broker.id"))
-	}
 	b.Rack = b.value("broker.rack")
-	if b.Listeners, err = parseEndpoints("listeners", b.value("listeners")); err != nil {
-		return err
-	}
-	if err := checkProtocols(b.Listeners, b.value("listener.security.protocol.map")); err != nil {
-		return err
-	}
-	if b.AdvertisedListeners, err = advertise(b.Listeners, b.value("advertised.listeners")); err != nil {
-		return err
-	}
 	b.HTTPListener = b.value("klamm.http.listener")
+	if _, _, err := net.SplitHostPort(b.HTTPListener); err != nil && b.HTTPListener != "" {
+		return fmt.Errorf("klamm.http.listener: %w; want host:port, or nothing for none", err)
+	}
 	b.LogDirs = splitList(b.value("log.dirs"))
 	if len(b.LogDirs) == 0 {
 		b.LogDirs = splitList(b.value("log.dir"))
 	}
 	if len(b.LogDirs) == 0 {
-		return fmt.Errorf("log.dirs: names no folder")
+		return errors.New("log.dirs: names no folder")
+	}
+	return nil
+}
+
+// joinNames gives two names of one thing the same value. The old name's -1 asked
+// ZooKeeper for a number and says nothing here.
+func (b *Broker) joinNames(name, old string) error {
+	if b.int(old) < 0 {
+		delete(b.values, old)
+	}
+	n, set := b.values[name]
+	o, oldSet := b.values[old]
+	switch {
+	case set && oldSet && b.int(name) != b.int(old):
+		return fmt.Errorf("%s is %s and %s is %s: they are two names of one thing, set one of them", old, o, name, n)
+	case set:
+		b.values[old] = n
+	case oldSet:
+		b.values[name] = o
 	}
 	return nil
 }
@@ -153,6 +163,7 @@ func (b *Broker) fillGroups() {
 	b.OffsetsTopicPartitions = int32(b.int("offsets.topic.num.partitions"))
 	b.OffsetsTopicReplicationFactor = int16(b.int("offsets.topic.replication.factor"))
 	b.OffsetsTopicSegmentBytes = int32(b.int("offsets.topic.segment.bytes"))
+	b.OffsetsTopicCompression = compress.Codec(b.int("offsets.topic.compression.codec"))
 	b.TransactionTopicPartitions = int32(b.int("transaction.state.log.num.partitions"))
 	b.TransactionTopicReplicationFactor = int16(b.int("transaction.state.log.replication.factor"))
 	b.TransactionTopicSegmentBytes = int32(b.int("transaction.state.log.segment.bytes"))

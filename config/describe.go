@@ -1,10 +1,5 @@
 package config
 
-import (
-	"strconv"
-	"strings"
-)
-
 // Source is where a value comes from, numbered as DescribeConfigs does.
 type Source int8
 
@@ -39,66 +34,54 @@ type Synonym struct {
 // DescribeTopic lists a topic's configuration, sorted by name: what is set for
 // it, over what was set for all brokers at run time.
 func (b *Broker) DescribeTopic(everyBroker, overrides map[string]string) []Entry {
-	var all []Entry
+	all := make([]Entry, len(topicKeys))
 	for i := range topicKeys {
-		all = append(all, b.topicEntry(&topicKeys[i], everyBroker, overrides))
-	}
-	for i := range inertTopicKeys {
-		if _, set := overrides[inertTopicKeys[i].name]; set {
-			all = append(all, b.topicEntry(&inertTopicKeys[i], everyBroker, overrides))
-		}
+		k := &topicKeys[i]
+		chain := b.topicChain(k, everyBroker, overrides)
+		all[i] = Entry{Name: k.name, Value: b.topicValue(k, everyBroker, overrides), Source: sourceOf(chain), Type: k.kind, Synonyms: chain, Doc: k.doc}
 	}
 	return all
 }
 
-func (b *Broker) topicEntry(k *key, everyBroker, overrides map[string]string) Entry {
-	e := Entry{Name: k.name, Type: k.kind, Doc: k.doc}
+func sourceOf(chain []Synonym) Source {
+	if len(chain) == 0 {
+		return DefaultConfig
+	}
+	return chain[0].Source
+}
+
+// topicChain lists the places that have a value for a topic's key. As in Kafka,
+// the broker's keys of a coarser unit do not count: what follows from
+// log.retention.hours is a default.
+func (b *Broker) topicChain(k *key, everyBroker, overrides map[string]string) []Synonym {
+	var chain []Synonym
 	if v, set := overrides[k.name]; set {
-		e.Synonyms = append(e.Synonyms, Synonym{k.name, v, TopicConfig})
+		chain = append(chain, Synonym{k.name, k.plain(v), TopicConfig})
 	}
-	if v, set := everyBroker[k.broker]; set {
-		e.Synonyms = append(e.Synonyms, Synonym{k.broker, v, DynamicDefaultBrokerConfig})
+	if k.broker == "" {
+		return chain
 	}
-	if v, set := b.staticDefault(k.broker); set {
-		e.Synonyms = append(e.Synonyms, Synonym{k.broker, v, StaticBrokerConfig})
-	}
-	if holder := brokerKeyByName[k.broker]; holder != nil && !holder.null {
-		e.Synonyms = append(e.Synonyms, Synonym{k.broker, holder.standard, DefaultConfig})
-	}
-	e.Value, e.Source = k.standard, DefaultConfig
-	if len(e.Synonyms) > 0 {
-		e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
-	}
-	return e
+	return append(chain, b.brokerChain(k.broker, everyBroker, nil)...)
 }
 
-// coarser are the keys that hold a default for topics in a coarser unit, and the
-// milliseconds of that.
-var coarser = map[string][]struct {
-	name string
-	unit int64
-}{
-	"log.retention.ms":   {{"log.retention.minutes", 60_000}, {"log.retention.hours", 3_600_000}},
-	"log.roll.ms":        {{"log.roll.hours", 3_600_000}},
-	"log.roll.jitter.ms": {{"log.roll.jitter.hours", 3_600_000}},
-}
-
-// staticDefault is what this broker was started with for a key that holds a
-// default for topics.
-func (b *Broker) staticDefault(name string) (value string, set bool) {
-	if v, set := b.values[name]; set {
-		return v, true
+// topicValue is what counts for a topic: what is set for it, else the finest of
+// the broker's keys that has a value, in the topic's unit.
+func (b *Broker) topicValue(k *key, everyBroker, overrides map[string]string) string {
+	if v, set := overrides[k.name]; set {
+		return k.plain(v)
 	}
-	for _, c := range coarser[name] {
-		if v, set := b.values[c.name]; set {
-			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			if n >= 0 {
-				n *= c.unit
-			}
-			return strconv.FormatInt(n, 10), true
+	for _, f := range familyOf(k.broker) {
+		if v, set := everyBroker[f.name]; set {
+			return f.convert(v)
+		}
+		if v, set := b.values[f.name]; set {
+			return f.convert(v)
+		}
+		if holder := brokerKeyByName[f.name]; holder != nil && !holder.null {
+			return f.convert(holder.standard)
 		}
 	}
-	return "", false
+	return k.standard
 }
 
 // DescribeBroker lists this broker's configuration, sorted by name, under what
@@ -112,26 +95,42 @@ func (b *Broker) DescribeBroker(everyBroker, this map[string]string) []Entry {
 }
 
 func (b *Broker) brokerEntry(k *key, everyBroker, this map[string]string) Entry {
-	e := Entry{Name: k.name, Type: k.kind, Doc: k.doc, ReadOnly: !k.dynamic}
-	add := func(values map[string]string, source Source) {
-		if v, set := values[k.name]; set {
-			e.Synonyms = append(e.Synonyms, Synonym{k.name, v, source})
-		}
-	}
-	add(this, DynamicBrokerConfig)
-	add(everyBroker, DynamicDefaultBrokerConfig)
-	add(b.values, StaticBrokerConfig)
-	if !k.null {
-		e.Synonyms = append(e.Synonyms, Synonym{k.name, k.standard, DefaultConfig})
-	}
-	e.Null, e.Source = true, DefaultConfig
+	e := Entry{Name: k.name, Value: k.standard, Null: k.null, Type: k.kind, Doc: k.doc, ReadOnly: !k.dynamic}
+	e.Synonyms = b.brokerChain(k.name, everyBroker, this)
+	e.Source = sourceOf(e.Synonyms)
 	if len(e.Synonyms) > 0 {
-		e.Value, e.Source, e.Null = e.Synonyms[0].Value, e.Synonyms[0].Source, false
-	}
-	if k.name == "broker.id" || k.name == "node.id" {
-		e.Value = strconv.Itoa(int(b.NodeID))
+		e.Value, e.Null = k.plain(e.Synonyms[0].Value), false
 	}
 	return e
+}
+
+// brokerChain lists the places that have a value for a broker's key, or for one
+// of a coarser unit that stands in for it. Those before the key itself are left
+// out, and so all are when the key has no value anywhere.
+func (b *Broker) brokerChain(name string, everyBroker, this map[string]string) []Synonym {
+	family := familyOf(name)
+	var chain []Synonym
+	add := func(source Source, valueOf func(name string) (string, bool)) {
+		for _, f := range family {
+			if v, set := valueOf(f.name); set {
+				chain = append(chain, Synonym{f.name, v, source})
+			}
+		}
+	}
+	in := func(values map[string]string) func(string) (string, bool) {
+		return func(name string) (v string, set bool) { v, set = values[name]; return }
+	}
+	add(DynamicBrokerConfig, in(this))
+	add(DynamicDefaultBrokerConfig, in(everyBroker))
+	add(StaticBrokerConfig, in(b.values))
+	add(DefaultConfig, func(name string) (string, bool) {
+		k := brokerKeyByName[name]
+		return k.standard, !k.null
+	})
+	for len(chain) > 0 && chain[0].Name != name {
+		chain = chain[1:]
+	}
+	return chain
 }
 
 // DescribeClusterDefault lists what was set at run time for all brokers.

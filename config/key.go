@@ -1,14 +1,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Type is the type of a key's value, numbered as DescribeConfigs does.
@@ -25,107 +20,97 @@ const (
 	List    Type = 7
 )
 
+// String is the type's name, as it stands in error messages.
+func (t Type) String() string {
+	return [...]string{Boolean: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST"}[t]
+}
+
+// bits are the sizes of the types that are whole numbers.
+var bits = map[Type]int{Short: 16, Int: 32, Long: 64}
+
 // key is one key: what it means and which values it takes.
 type key struct {
 	name     string
 	kind     Type
 	standard string // the default
 	null     bool   // there is no default
-	valid    func(string) error
+	valid    rule   // what a value of the type must be besides; nil for anything
 	doc      string
-	dynamic  bool   // may be set at run time
+	unused   bool   // shown, for who reads it, but nothing follows from it
+	dynamic  bool   // of a broker's key: may be set at run time
 	broker   string // of a topic's key: the broker's key that holds the default for topics
 }
 
-// check tells whether value is one that the key takes.
+// check tells whether value is one that the key takes. The error says so in the
+// words that Kafka's clients know.
 func (k *key) check(value string) error {
+	trimmed := strings.TrimSpace(value)
+	if err := k.checkType(trimmed); err != nil {
+		return err
+	}
+	if k.valid == nil {
+		return nil
+	}
+	return k.valid(k.name, trimmed)
+}
+
+func (k *key) checkType(value string) error {
 	var err error
-	switch trimmed := strings.TrimSpace(value); k.kind {
+	switch k.kind {
 	case Boolean:
-		if !slices.Contains([]string{"true", "false"}, strings.ToLower(trimmed)) {
-			err = errors.New("Expected value to be either true or false")
+		if !strings.EqualFold(value, "true") && !strings.EqualFold(value, "false") {
+			return invalid(k.name, value, "Expected value to be either true or false")
 		}
-	case Int:
-		_, err = parseNumber(trimmed, 32)
-	case Short:
-		_, err = parseNumber(trimmed, 16)
-	case Long:
-		_, err = parseNumber(trimmed, 64)
+	case Int, Short, Long:
+		_, err = strconv.ParseInt(value, 10, bits[k.kind])
 	case Double:
-		if _, parse := strconv.ParseFloat(trimmed, 64); parse != nil {
-			err = errors.New("Not a number of type DOUBLE")
+		_, err = strconv.ParseFloat(value, 64)
+	case List:
+		if value != "" && len(splitList(value)) <= strings.Count(value, ",") {
+			return invalid(k.name, value, "an item of the list is empty")
 		}
-	}
-	if err == nil && k.valid != nil {
-		err = k.valid(strings.TrimSpace(value))
 	}
 	if err != nil {
-		return fmt.Errorf("Invalid value %s for configuration %s: %w: %w", value, k.name, err, kerr.InvalidConfig)
+		return invalid(k.name, value, "Not a number of type "+k.kind.String())
 	}
 	return nil
 }
 
-func parseNumber(s string, bits int) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, bits)
+// plain is a value that has passed check in the form in which it is shown: a
+// client that wrote "+5" or "a, b" reads back "5" and "a,b".
+func (k *key) plain(value string) string {
+	value = strings.TrimSpace(value)
+	switch k.kind {
+	case Boolean:
+		return strings.ToLower(value)
+	case Int, Short, Long:
+		return strings.TrimPrefix(value, "+")
+	case Double:
+		return plainDouble(value)
+	case List:
+		return strings.Join(splitList(value), ",")
+	}
+	return value
+}
+
+// plainDouble always has a decimal point, as doubles have in Java.
+func plainDouble(value string) string {
+	f, err := strconv.ParseFloat(value, 64)
 	if err != nil {
-		return 0, fmt.Errorf("Not a number of type %s", map[int]string{16: "SHORT", 32: "INT", 64: "LONG"}[bits])
+		return value
 	}
-	return n, nil
+	value = strconv.FormatFloat(f, 'f', -1, 64)
+	if !strings.Contains(value, ".") {
+		value += ".0"
+	}
+	return value
 }
 
-// Ranges and choices. Their texts are what a client reads after the key's name.
-
-func atLeast(least int64) func(string) error { return between(least, math.MaxInt64) }
-
-func between(least, most int64) func(string) error {
-	return func(s string) error {
-		switch n, err := strconv.ParseInt(s, 10, 64); {
-		case err != nil:
-			return err
-		case n < least:
-			return fmt.Errorf("Value must be at least %d", least)
-		case n > most:
-			return fmt.Errorf("Value must be no more than %d", most)
-		}
-		return nil
-	}
+func invalid(name, value, why string) error {
+	return fmt.Errorf("Invalid value %s for configuration %s: %s", value, name, why)
 }
 
-func ratio(s string) error {
-	if f, err := strconv.ParseFloat(s, 64); err != nil || f < 0 || f > 1 {
-		return errors.New("Value must be between 0 and 1")
-	}
-	return nil
-}
-
-func oneOf(choices ...string) func(string) error {
-	return func(s string) error {
-		if !slices.Contains(choices, s) {
-			return fmt.Errorf("String must be one of: %s", strings.Join(choices, ", "))
-		}
-		return nil
-	}
-}
-
-func listOf(choices ...string) func(string) error {
-	return func(s string) error {
-		for _, item := range splitList(s) {
-			if !slices.Contains(choices, item) {
-				return fmt.Errorf("String must be one of: %s", strings.Join(choices, ", "))
-			}
-		}
-		return nil
-	}
-}
-
-// gzipLevel is -1 for the codec's own choice, or 1 to 9.
-func gzipLevel(s string) error {
-	if n, err := strconv.Atoi(s); err != nil || n != -1 && (n < 1 || n > 9) {
-		return errors.New("Value must be between 1 and 9 or equal to -1")
-	}
-	return nil
-}
-
+// splitList parts a list at its commas, without the white space around them.
 func splitList(s string) []string {
 	var items []string
 	for item := range strings.SplitSeq(s, ",") {
@@ -134,4 +119,21 @@ func splitList(s string) []string {
 		}
 	}
 	return items
+}
+
+func byName(keys []key) map[string]*key {
+	m := make(map[string]*key, len(keys))
+	for i := range keys {
+		m[keys[i].name] = &keys[i]
+	}
+	return m
+}
+
+// IsList reports whether a key's value is a list, to which can be added.
+func IsList(name string) bool {
+	k := topicKeyByName[name]
+	if k == nil {
+		k = brokerKeyByName[name]
+	}
+	return k != nil && k.kind == List
 }

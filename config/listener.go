@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,9 +57,45 @@ func parseEndpoint(item string) (Endpoint, error) {
 	return Endpoint{Listener: strings.ToUpper(name), Host: host, Port: uint16(port)}, nil
 }
 
+// fillListeners reads where the broker listens and where it is reached.
+func (b *Broker) fillListeners() error {
+	bound, err := parseEndpoints("listeners", b.value("listeners"))
+	if err != nil {
+		return err
+	}
+	controllers := splitList(strings.ToUpper(b.value("controller.listener.names")))
+	b.Listeners = without(bound, controllers)
+	if len(b.Listeners) == 0 {
+		return fmt.Errorf("listeners: controller.listener.names has all of them; clients need one, as in PLAINTEXT://127.0.0.1:9092")
+	}
+	if err := checkProtocols(b.Listeners, b.value("listener.security.protocol.map")); err != nil {
+		return err
+	}
+	if b.AdvertisedListeners, err = advertise(b.Listeners, controllers, b.value("advertised.listeners")); err != nil {
+		return err
+	}
+	b.InterBrokerListener = b.AdvertisedListeners[0].Listener
+	if name := strings.ToUpper(b.value("inter.broker.listener.name")); name != "" {
+		b.InterBrokerListener = name
+	}
+	if !has(b.AdvertisedListeners, b.InterBrokerListener) {
+		return fmt.Errorf("inter.broker.listener.name: no listener %s is advertised", b.InterBrokerListener)
+	}
+	return nil
+}
+
+func has(endpoints []Endpoint, listener string) bool {
+	return slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.Listener == listener })
+}
+
+// without leaves out the listeners that only controllers use.
+func without(endpoints []Endpoint, names []string) []Endpoint {
+	return slices.DeleteFunc(endpoints, func(e Endpoint) bool { return slices.Contains(names, e.Listener) })
+}
+
 // checkProtocols makes sure that every listener speaks a protocol that is there.
 func checkProtocols(listeners []Endpoint, protocolMap string) error {
-	protocols := map[string]string{"PLAINTEXT": "PLAINTEXT", "SSL": "SSL", "SASL_PLAINTEXT": "SASL_PLAINTEXT", "SASL_SSL": "SASL_SSL"}
+	protocols := map[string]string{}
 	for _, item := range splitList(protocolMap) {
 		name, protocol, ok := strings.Cut(item, ":")
 		if !ok {
@@ -80,29 +118,42 @@ func checkProtocols(listeners []Endpoint, protocolMap string) error {
 // advertise returns where clients reach the listeners: as advertised.listeners
 // says, else where they are bound, under the machine's name where that is every
 // address.
-func advertise(listeners []Endpoint, advertised string) ([]Endpoint, error) {
+func advertise(listeners []Endpoint, controllers []string, advertised string) ([]Endpoint, error) {
 	if advertised == "" {
-		reached := make([]Endpoint, len(listeners))
-		for i, e := range listeners {
-			if e.Host == "" || e.Host == "0.0.0.0" || e.Host == "::" {
-				host, err := os.Hostname()
-				if err != nil {
-					return nil, fmt.Errorf("listeners: ask for this machine's name: %w; set advertised.listeners", err)
-				}
-				e.Host = host
-			}
-			reached[i] = e
-		}
-		return reached, nil
+		return reachable(listeners)
 	}
 	all, err := parseEndpoints("advertised.listeners", advertised)
 	if err != nil {
 		return nil, err
 	}
+	if all = without(all, controllers); len(all) == 0 {
+		return nil, errors.New("advertised.listeners: has only listeners of controllers; clients need one")
+	}
 	for _, e := range all {
-		if e.Host == "" || e.Host == "0.0.0.0" || e.Host == "::" {
+		switch {
+		case everyAddress(e.Host):
 			return nil, fmt.Errorf("advertised.listeners: %s: clients cannot connect to %q; name an address of this machine", e.Listener, e.Host)
+		case !has(listeners, e.Listener):
+			return nil, fmt.Errorf("advertised.listeners: %s is not among the listeners; add it there too", e.Listener)
 		}
 	}
 	return all, nil
+}
+
+func everyAddress(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+
+// reachable gives listeners that are bound to every address the machine's name.
+func reachable(listeners []Endpoint) ([]Endpoint, error) {
+	reached := slices.Clone(listeners)
+	for i, e := range reached {
+		if !everyAddress(e.Host) {
+			continue
+		}
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("listeners: ask for this machine's name: %w; set advertised.listeners", err)
+		}
+		reached[i].Host = host
+	}
+	return reached, nil
 }

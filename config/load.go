@@ -1,61 +1,73 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
 // Warning is something that was set and is not as its setter may think.
 type Warning struct {
 	Key  string
-	Text string
+	Text string // says where it was set
 }
 
 // Load puts a broker's configuration together: from a server.properties file
 // (none where file is empty), then from the environment, whose KLAMM_LOG_DIRS is
 // log.dirs, then from sets of the form key=value. What comes later wins.
+//
+// Keys that are not known or have no effect are warned of and left out, as Kafka
+// does; a key that asks for security, which is not there yet, is an error, and
+// so is a value that its key does not take. The error names all that is wrong.
 func Load(file string, environ, sets []string) (*Broker, []Warning, error) {
-	l := loading{values: map[string]string{}}
+	all := settings{}
 	if file != "" {
-		if err := l.readFile(file); err != nil {
+		if err := all.readFile(file); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, variable := range environ {
-		l.readVariable(variable)
+		all.readVariable(variable)
 	}
 	for _, set := range sets {
 		name, value, ok := strings.Cut(set, "=")
 		if !ok || strings.TrimSpace(name) == "" {
 			return nil, nil, fmt.Errorf("--set %q: want key=value, as in --set log.dirs=/var/lib/klamm", set)
 		}
-		l.set(strings.TrimSpace(name), value, "--set")
+		all.set(strings.TrimSpace(name), value, "--set")
 	}
-	if len(l.refused) > 0 {
-		return nil, nil, fmt.Errorf("%s: security is not served yet; remove the key to start without it", strings.Join(l.refused, ", "))
+	values, warnings, err := all.sift()
+	if err != nil {
+		return nil, warnings, err
 	}
-	b, err := newBroker(l.values)
-	return b, l.warnings, err
+	b, err := newBroker(values)
+	return b, warnings, err
 }
 
-type loading struct {
-	values   map[string]string
-	warnings []Warning
-	refused  []string
+// setting is a value and where it was set.
+type setting struct{ value, where string }
+
+// settings are what was set last for each name.
+type settings map[string]setting
+
+func (s settings) set(name, value, where string) {
+	s[name] = setting{strings.TrimSpace(value), where}
 }
 
-func (l *loading) readFile(file string) error {
+func (s settings) readFile(file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	properties, err := parseProperties(string(raw))
+	properties, err := parseProperties(raw)
 	if err != nil {
 		return fmt.Errorf("read the configuration %s: %w", file, err)
 	}
 	for _, p := range properties {
-		l.set(p.name, p.value, fmt.Sprintf("%s:%d", file, p.line))
+		s.set(p.name, p.value, fmt.Sprintf("%s:%d", file, p.line))
 	}
 	return nil
 }
@@ -63,69 +75,69 @@ func (l *loading) readFile(file string) error {
 // toolVariables are variables of the command line's other commands.
 var toolVariables = map[string]bool{"KLAMM_BROKERS": true, "KLAMM_KAFKA": true}
 
-func (l *loading) readVariable(variable string) {
+// readVariable takes a variable like KLAMM_LOG_DIRS=/data. No key has an
+// underscore in its name, so each stands for a dot. Our own keys need their
+// "klamm." only once: KLAMM_LOG_LEVEL is klamm.log.level.
+func (s settings) readVariable(variable string) {
 	name, value, _ := strings.Cut(variable, "=")
 	rest, ours := strings.CutPrefix(name, "KLAMM_")
 	if !ours || toolVariables[name] {
 		return
 	}
 	key := strings.ToLower(strings.ReplaceAll(rest, "_", "."))
-	if _, known := brokerKeyByName["klamm."+key]; known {
-		key = "klamm." + key
+	if own := "klamm." + key; brokerKeyByName[own] != nil {
+		key = own
 	}
-	l.set(key, value, "environment variable "+name)
+	s.set(key, value, "environment variable "+name)
 }
 
-func (l *loading) set(name, value, where string) {
-	switch _, known := brokerKeyByName[name]; {
-	case known:
-		l.values[name] = strings.TrimSpace(value)
-	case isRefused(name):
-		l.refused = append(l.refused, fmt.Sprintf("%s (%s)", name, where))
-	case isInert(name):
-		l.warn(name, "%s: has no effect here", where)
-	default:
-		text := "%s: is not a known key"
-		if near := nearest(name); near != "" {
-			text += "; did you mean " + near + "?"
+// sift parts what has an effect from what is warned of and what is refused.
+func (s settings) sift() (values map[string]string, warnings []Warning, err error) {
+	values = map[string]string{}
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		is := s[name]
+		text, err := is.judge(name)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("%s: %w", is.where, err))
+			continue
+		case text != "":
+			warnings = append(warnings, Warning{Key: name, Text: is.where + ": " + text})
 		}
-		l.warn(name, text, where)
-	}
-}
-
-func (l *loading) warn(key, format string, args ...any) {
-	l.warnings = append(l.warnings, Warning{Key: key, Text: fmt.Sprintf(format, args...)})
-}
-
-// nearest returns the known key that is most like name, if any is like it.
-func nearest(name string) string {
-	best, distance := "", 4
-	for i := range brokerKeys {
-		if d := editDistance(name, brokerKeys[i].name); d < distance {
-			best, distance = brokerKeys[i].name, d
+		if k := brokerKeyByName[name]; k != nil && !is.unset(k) {
+			values[name] = is.value
 		}
 	}
-	return best
+	return values, warnings, errors.Join(wrong...)
 }
 
-// editDistance counts the insertions, deletions and changes of a byte that make
-// b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// unset reports whether a key was set to nothing, as an empty variable of the
+// environment does, and nothing is no value of its type.
+func (s setting) unset(k *key) bool {
+	return s.value == "" && (k.null || k.kind != String && k.kind != List)
+}
+
+// judge returns a warning's text, or why the setting cannot be accepted.
+func (s setting) judge(name string) (warning string, err error) {
+	k := brokerKeyByName[name]
+	standard, unused := isUnused(name)
+	if k != nil {
+		standard, unused = k.standard, k.unused
 	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := diagonal
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			diagonal = row[j]
-			row[j] = min(change, row[j]+1, row[j-1]+1)
-		}
+	asked := s.value != standard
+	switch {
+	case asked && isSecurity(name):
+		return "", fmt.Errorf("%s: there is no security yet; remove the key to start without it", name)
+	case asked && unused:
+		return name + " has no effect here", nil
+	case k != nil && !s.unset(k):
+		return "", k.check(s.value)
+	case k != nil || unused:
+		return "", nil
 	}
-	return row[len(b)]
+	if near := nearest(name); near != "" {
+		return fmt.Sprintf("%q is not a known key; did you mean %s?", name, near), nil
+	}
+	return fmt.Sprintf("%q is not a known key", name), nil
 }

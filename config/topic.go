@@ -37,6 +37,14 @@ type Topic struct {
 	FlushMessages     int64
 	FlushInterval     time.Duration
 	MinInsyncReplicas int
+
+	DeleteRetention        time.Duration // of records that say a key is deleted
+	MinCompactionLag       time.Duration
+	MaxCompactionLag       time.Duration
+	MinCleanableDirtyRatio float64 // 0 to 1
+
+	Preallocate           bool
+	UncleanLeaderElection bool
 }
 
 // Topic resolves a topic's configuration: what is set for it, else what was set
@@ -61,14 +69,24 @@ func (b *Broker) Topic(everyBroker, overrides map[string]string) (*Topic, error)
 		FlushMessages:        r.int("flush.messages"),
 		FlushInterval:        milliseconds(r.int("flush.ms")),
 		MinInsyncReplicas:    int(r.int("min.insync.replicas")),
+
+		Preallocate:           r.bool("preallocate"),
+		UncleanLeaderElection: r.bool("unclean.leader.election.enable"),
 	}
 	policy := splitList(r.value("cleanup.policy"))
 	t.Delete, t.Compact = slices.Contains(policy, "delete"), slices.Contains(policy, "compact")
-	if least, most := r.int("min.compaction.lag.ms"), r.int("max.compaction.lag.ms"); least > most {
-		return nil, fmt.Errorf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d): %w", least, most, kerr.InvalidConfig)
-	}
+	r.fillCompaction(t)
 	r.fillCompression(t)
 	return t, r.err
+}
+
+func (r *resolver) fillCompaction(t *Topic) {
+	t.DeleteRetention = milliseconds(r.int("delete.retention.ms"))
+	t.MinCompactionLag = milliseconds(r.int("min.compaction.lag.ms"))
+	t.MaxCompactionLag = milliseconds(r.int("max.compaction.lag.ms"))
+	ratio, err := strconv.ParseFloat(r.value("min.cleanable.dirty.ratio"), 64)
+	r.note(err)
+	t.MinCleanableDirtyRatio = ratio
 }
 
 // fillCompression reads the codec and its level.
@@ -106,54 +124,23 @@ func (r *resolver) note(err error) {
 }
 
 func (r *resolver) value(name string) string {
-	e := r.broker.topicEntry(topicKeyByName[name], r.everyBroker, r.overrides)
-	r.note(topicKeyByName[name].check(e.Value))
-	return strings.TrimSpace(e.Value)
+	k := topicKeyByName[name]
+	value := r.broker.topicValue(k, r.everyBroker, r.overrides)
+	if err := k.check(value); err != nil {
+		r.note(fmt.Errorf("%w: %w", err, kerr.InvalidConfig))
+	}
+	return value
 }
 
 func (r *resolver) int(name string) int64 {
 	n, err := strconv.ParseInt(r.value(name), 10, 64)
-	if err != nil {
-		r.note(fmt.Errorf("%s: %w: %w", name, err, kerr.InvalidConfig))
-	}
+	r.note(err)
 	return n
 }
 
+func (r *resolver) bool(name string) bool { return strings.EqualFold(r.value(name), "true") }
+
 func (r *resolver) isSet(name string) bool {
-	return r.broker.topicEntry(topicKeyByName[name], r.everyBroker, r.overrides).Source != DefaultConfig
-}
-
-// ValidateTopic tells whether overrides may be set for a topic. An error wraps
-// INVALID_CONFIG and says which key is wrong, and why.
-func ValidateTopic(overrides map[string]string) error {
-	for name, value := range overrides {
-		k := topicKeyByName[name]
-		if k == nil {
-			return fmt.Errorf("Unknown topic config name: %s: %w", name, kerr.InvalidConfig)
-		}
-		if err := k.check(value); err != nil {
-			return err
-		}
-	}
-	plain := &Broker{values: map[string]string{}}
-	_, err := plain.Topic(nil, overrides)
-	return err
-}
-
-// ValidateDynamicBroker tells whether configs may be set at run time, for one
-// broker or for all.
-func ValidateDynamicBroker(configs map[string]string, one bool) error {
-	for name, value := range configs {
-		k := brokerKeyByName[name]
-		switch {
-		case k == nil:
-			continue // kept for whoever reads it, as Kafka does
-		case !k.dynamic:
-			return fmt.Errorf("Cannot update these configs dynamically: Set(%s): %w", name, kerr.InvalidRequest)
-		}
-		if err := k.check(value); err != nil {
-			return err
-		}
-	}
-	return nil
+	chain := r.broker.topicChain(topicKeyByName[name], r.everyBroker, r.overrides)
+	return len(chain) > 0 && chain[0].Source != DefaultConfig
 }

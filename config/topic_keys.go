@@ -2,6 +2,7 @@ package config
 
 import "math"
 
+// maxLong stands for "no limit" in keys of the type LONG.
 const maxLong = "9223372036854775807"
 
 // topicKeys are the keys of a topic, sorted by name.
@@ -24,8 +25,16 @@ var topicKeys = []key{
 		doc: "Set, an acknowledgement does not wait for the disk, and this many records are flushed together."},
 	{name: "flush.ms", kind: Long, standard: maxLong, valid: atLeast(0), broker: "log.flush.interval.ms",
 		doc: "Set, an acknowledgement does not wait for the disk, and records are flushed at this interval."},
+	{name: "follower.replication.throttled.replicas", kind: List, valid: throttled, unused: true,
+		doc: "Which replicas Kafka slows down while they catch up."},
 	{name: "index.interval.bytes", kind: Int, standard: "4096", valid: atLeast(0), broker: "log.index.interval.bytes",
 		doc: "About how many bytes of records lie between two entries of the offset index."},
+	{name: "leader.replication.throttled.replicas", kind: List, valid: throttled, unused: true,
+		doc: "Which replicas Kafka slows down while others catch up from them."},
+	{name: "local.retention.bytes", kind: Long, standard: "-2", valid: atLeast(-2), unused: true, broker: "log.local.retention.bytes",
+		doc: "With tiered storage, how many bytes stay on this disk."},
+	{name: "local.retention.ms", kind: Long, standard: "-2", valid: atLeast(-2), unused: true, broker: "log.local.retention.ms",
+		doc: "With tiered storage, how long records stay on this disk."},
 	{name: "max.compaction.lag.ms", kind: Long, standard: maxLong, valid: atLeast(1), broker: "log.cleaner.max.compaction.lag.ms",
 		doc: "How long a record of a compacted topic may stay uncompacted."},
 	{name: "max.message.bytes", kind: Int, standard: "1048588", valid: atLeast(0), broker: "message.max.bytes",
@@ -44,7 +53,13 @@ var topicKeys = []key{
 		doc: "How many replicas must have a record before a producer with acks=all is answered."},
 	{name: "preallocate", kind: Boolean, standard: "false", broker: "log.preallocate",
 		doc: "Whether room for a whole segment is reserved when it is begun."},
-	{name: "retention.bytes", kind: Long, standard: "-1", valid: atLeast(-1), broker: "log.retention.bytes",
+	{name: "remote.log.copy.disable", kind: Boolean, standard: "false", unused: true,
+		doc: "With tiered storage, whether segments are no longer copied to it."},
+	{name: "remote.log.delete.on.disable", kind: Boolean, standard: "false", unused: true,
+		doc: "With tiered storage, whether its copy is deleted when it is turned off."},
+	{name: "remote.storage.enable", kind: Boolean, standard: "false", valid: noTieredStorage, unused: true,
+		doc: "Always false: there is no tiered storage."},
+	{name: "retention.bytes", kind: Long, standard: "-1", broker: "log.retention.bytes",
 		doc: "How many bytes of a partition are kept; -1 is without limit."},
 	{name: "retention.ms", kind: Long, standard: "604800000", valid: atLeast(-1), broker: "log.retention.ms",
 		doc: "How long records are kept; -1 is for ever."},
@@ -60,35 +75,4 @@ var topicKeys = []key{
 		doc: "Whether a replica that lacks records may lead when no other is left."},
 }
 
-// inertTopicKeys are keys of Kafka's topics that may be set and change nothing
-// here: what they are about is not there, or needs no setting.
-var inertTopicKeys = []key{
-	{name: "follower.replication.throttled.replicas", kind: List},
-	{name: "leader.replication.throttled.replicas", kind: List},
-	{name: "local.retention.bytes", kind: Long, standard: "-2", valid: atLeast(-2)},
-	{name: "local.retention.ms", kind: Long, standard: "-2", valid: atLeast(-2)},
-	{name: "remote.log.copy.disable", kind: Boolean, standard: "false"},
-	{name: "remote.log.delete.on.disable", kind: Boolean, standard: "false"},
-	{name: "remote.storage.enable", kind: Boolean, standard: "false", valid: oneOf("false")},
-}
-
-var topicKeyByName = byName(topicKeys, inertTopicKeys)
-
-func byName(lists ...[]key) map[string]*key {
-	m := map[string]*key{}
-	for _, list := range lists {
-		for i := range list {
-			m[list[i].name] = &list[i]
-		}
-	}
-	return m
-}
-
-// IsList reports whether a key's value is a list, to which can be added.
-func IsList(name string) bool {
-	k := topicKeyByName[name]
-	if k == nil {
-		k = brokerKeyByName[name]
-	}
-	return k != nil && k.kind == List
-}
+var topicKeyByName = byName(topicKeys)

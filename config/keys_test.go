@@ -1,0 +1,67 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func names(keys []key) []string {
+	var all []string
+	for _, k := range keys {
+		all = append(all, k.name)
+	}
+	return all
+}
+
+func TestTablesAreInOrder(t *testing.T) {
+	for _, table := range [][]key{brokerKeys, topicKeys} {
+		all := names(table)
+		if !slices.IsSorted(all) || len(slices.Compact(slices.Clone(all))) != len(all) {
+			t.Errorf("not sorted, or a key is there twice: %v", all)
+		}
+		for _, k := range table {
+			if !k.null {
+				if err := k.check(k.standard); err != nil {
+					t.Errorf("the default: %v", err)
+				}
+			}
+			if !strings.HasSuffix(k.doc, ".") {
+				t.Errorf("%s: the doc is %q; want a sentence", k.name, k.doc)
+			}
+		}
+	}
+}
+
+// What a topic has by default is what the broker's key says.
+func TestTopicDefaultsAreTheBrokers(t *testing.T) {
+	b := load(t)
+	for i := range topicKeys {
+		k := &topicKeys[i]
+		if k.broker == "" {
+			continue
+		}
+		holder := brokerKeyByName[k.broker]
+		if holder == nil {
+			t.Errorf("%s: there is no key %s", k.name, k.broker)
+			continue
+		}
+		if holder.kind != k.kind || !holder.null && holder.standard != k.standard {
+			t.Errorf("%s is %v %q, %s is %v %q", k.name, k.kind, k.standard, holder.name, holder.kind, holder.standard)
+		}
+		if got := b.topicValue(k, nil, nil); got != k.standard {
+			t.Errorf("%s resolves to %q, want %q", k.name, got, k.standard)
+		}
+		if holder.dynamic == k.unused {
+			t.Errorf("%s: dynamic is %v, but %s being unused is %v", holder.name, holder.dynamic, k.name, k.unused)
+		}
+	}
+}
+
+func TestIsList(t *testing.T) {
+	for name, want := range map[string]bool{"cleanup.policy": true, "log.dirs": true, "log.cleanup.policy": true, "retention.ms": false, "num.partitions": false, "nonsense": false} {
+		if got := IsList(name); got != want {
+			t.Errorf("IsList(%q) = %v", name, got)
+		}
+	}
+}
