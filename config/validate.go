@@ -52,7 +52,7 @@ func checkLags(values map[string]string, least, most string) error {
 // accepted and kept, as Kafka does for plugins that read them. All other keys
 // are read when the broker starts, so to accept them would promise too much. An
 // error wraps INVALID_REQUEST.
-func ValidateDynamicBroker(configs map[string]string, _ bool) error {
+func ValidateDynamicBroker(configs map[string]string) error {
 	if err := checkDynamic(configs); err != nil {
 		return fmt.Errorf("%w: %w", err, kerr.InvalidRequest)
 	}
