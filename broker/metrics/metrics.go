@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // Metrics counts what the broker does.
@@ -27,8 +29,8 @@ type Metrics struct {
 	connections    prometheus.Gauge
 	connected      prometheus.Counter
 	rejected       *prometheus.CounterVec
-	requestMemory  prometheus.Gauge
 	panics         prometheus.Counter
+	damaged        prometheus.Counter
 
 	traffic  sync.Map // topic name -> *Traffic
 	requests sync.Map // apiVersion -> *requestCounters
@@ -62,11 +64,11 @@ func New(state State, version string) *Metrics {
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{Name: "klamm_connections", Help: "Client connections that are open."})
 	m.connected = prometheus.NewCounter(prometheus.CounterOpts{Name: "klamm_connections_accepted_total", Help: "Client connections accepted."})
 	m.rejected = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "klamm_connections_closed_total", Help: "Connections that the broker closed, by reason."}, []string{"reason"})
-	m.requestMemory = prometheus.NewGauge(prometheus.GaugeOpts{Name: "klamm_request_memory_bytes", Help: "Memory that the bodies of requests in progress hold."})
 	m.panics = prometheus.NewCounter(prometheus.CounterOpts{Name: "klamm_handler_panics_total", Help: "Requests whose handler panicked; each closed its connection."})
+	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{Name: "klamm_log_damage_found_total", Help: "Stretches of stored records whose checksum was found wrong."})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "klamm_build_info", Help: "Always 1; the version is in the label.", ConstLabels: prometheus.Labels{"version": version}})
 	info.Set(1)
-	m.registry.MustRegister(m.requestSeconds, m.flushSeconds, m.connections, m.connected, m.rejected, m.requestMemory, m.panics, info,
+	m.registry.MustRegister(m.requestSeconds, m.flushSeconds, m.connections, m.connected, m.rejected, m.panics, m.damaged, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&trafficCollector{m}, &stateCollector{state})
 	return m
@@ -158,6 +160,36 @@ func (m *Metrics) FetchFailed(topic string) {
 	t := m.Topic(topic)
 	t.fetches.Inc()
 	t.failedFetches.Inc()
+}
+
+// ConnectionOpened, ConnectionClosed, ConnectionRefused, Answered and Panicked
+// are what a listener tells.
+
+// ConnectionOpened notes a client's connection.
+func (m *Metrics) ConnectionOpened() {
+	m.connections.Inc()
+	m.connected.Inc()
+}
+
+// ConnectionClosed notes its end, and why.
+func (m *Metrics) ConnectionClosed(reason string) {
+	m.connections.Dec()
+	m.rejected.WithLabelValues(reason).Inc()
+}
+
+// ConnectionRefused notes one that was closed before it was served.
+func (m *Metrics) ConnectionRefused(reason string) { m.rejected.WithLabelValues(reason).Inc() }
+
+// Panicked notes a request whose handler panicked.
+func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// Damaged notes a stretch of stored records that was found damaged.
+func (m *Metrics) Damaged(protocol.TopicPartition) { m.damaged.Inc() }
+
+// RequestMemory lets used be asked how much memory the requests in progress hold.
+func (m *Metrics) RequestMemory(used func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "klamm_request_memory_bytes", Help: "Memory that the bodies of requests in progress hold."},
+		func() float64 { return float64(used()) }))
 }
 
 // Flushed notes one flush of a log.

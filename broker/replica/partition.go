@@ -41,6 +41,7 @@ type Partition struct {
 func newPartition(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, l *log.Log) *Partition {
 	p := &Partition{TopicPartition: tp, TopicID: id, log: l}
 	p.leaderEpoch.Store(epoch)
+	l.BeginEpoch(epoch)
 	l.OnCommitted(p.advance)
 	p.advance(l.Committed())
 	return p

@@ -65,16 +65,14 @@ func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, er
 	if err != nil {
 		return AppendResult{}, storageError(err)
 	}
-	if err := l.noteEpoch(o.LeaderEpoch, base); err != nil {
-		return AppendResult{}, storageError(err)
-	}
+	l.noteEpoch(o.LeaderEpoch, base)
 	if err, broken := s.append(a.bytes, a.batches, c.IndexIntervalBytes); err != nil {
 		if broken != nil {
 			l.fail(broken)
 		}
 		return AppendResult{}, storageError(err)
 	}
-	l.noteProducers(a, o.Now)
+	l.noteProducers(a, s, o.Now)
 	l.bookmarks.setEnd(bookmark{offset: next, base: s.base, position: s.size.Load()})
 	l.end.Store(next)
 	l.unverified.Add(int64(len(a.bytes)))
@@ -167,14 +165,6 @@ func (l *Log) roll(now time.Time) (*segment, error) {
 	l.namesChanged = true
 	l.addSegment(s, now)
 	return s, nil
-}
-
-// noteEpoch remembers where a leader epoch begins (KIP-101). The caller holds mu.
-func (l *Log) noteEpoch(epoch int32, start int64) error {
-	if !l.epochs.assign(epoch, start) {
-		return nil
-	}
-	return l.storeEpochs()
 }
 
 // appended lets what was written become committed: at once, or with the next

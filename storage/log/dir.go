@@ -91,7 +91,7 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 		checkpoint: make(chan struct{}, 1),
 		logs:       map[protocol.TopicPartition]*Log{},
 	}
-	if err := d.fs.Mkdir(path); err != nil {
+	if err := d.makeFolder(); err != nil {
 		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
 	}
 	unlock, err := d.fs.Lock(filepath.Join(path, lockFile))
@@ -106,6 +106,31 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 		return nil, errors.Join(err, unlock())
 	}
 	return d, nil
+}
+
+// makeFolder makes the folder, so that a stop later does not take it back.
+func (d *Dir) makeFolder() error {
+	if _, err := d.fs.Stat(d.path); err == nil {
+		return nil
+	}
+	if err := d.fs.Mkdir(d.path); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(filepath.Dir(d.path))
+}
+
+// doomLeftovers lets the folders of deleted partitions go that a stop left.
+func (d *Dir) doomLeftovers() error {
+	entries, err := d.fs.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", d.path, err)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && isAway(entry.Name()) {
+			d.doom(d.file(entry.Name()), time.Time{})
+		}
+	}
+	return nil
 }
 
 // load reads the folder's own files.
@@ -124,6 +149,9 @@ func (d *Dir) load() (err error) {
 	if d.starts, err = readOffsetCheckpoint(d.fs, d.file(logStartFile)); err != nil {
 		d.logger.Warn("the log starts cannot be read; deleted records whose segments are still there come back", "err", err)
 		d.starts = offsetCheckpoint{}
+	}
+	if err := d.doomLeftovers(); err != nil {
+		return err
 	}
 	_, err = d.fs.Stat(d.file(cleanShutdownFile))
 	if d.clean = err == nil; !d.clean {

@@ -93,7 +93,7 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 	if err := l.loadEpochs(l.recoveryPoint); err != nil {
 		return err
 	}
-	return l.loadProducers(f.snapshots, now)
+	return l.loadProducers(f, now)
 }
 
 // loadSegments brings each segment into the state in which appends left it, and

@@ -42,10 +42,11 @@ type Log struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	producers    *producers
-	epochs       *epochs
-	snapshotAt   int64 // end offset of the newest producer snapshot on disk
-	namesChanged bool  // files were made that the folder's own flush must still cover
+	producers     *producers
+	epochs        *epochs
+	epochsChanged bool  // since they were written
+	snapshotAt    int64 // end offset of the newest producer snapshot on disk
+	namesChanged  bool  // files were made that the folder's own flush must still cover
 
 	flushMu sync.Mutex // held during a flush; taken before mu
 
@@ -171,8 +172,11 @@ func (l *Log) AdvanceStart(offset int64) error {
 // moveStart sets the start and what follows from it. The caller holds mu.
 func (l *Log) moveStart(offset int64) error {
 	l.start.Store(offset)
-	if !l.epochs.truncateTo(offset) {
-		return nil
+	if l.epochs.truncateTo(offset) {
+		l.epochsChanged = true
 	}
 	return l.storeEpochs()
 }
+
+// Segments is how many segments the log has.
+func (l *Log) Segments() int { return len(*l.segments.Load()) }

@@ -15,9 +15,8 @@ const longestName = 255
 // or to be looked at: "topic-0.<32 hex digits>-delete".
 func awayName(tp protocol.TopicPartition, why string) string {
 	id := protocol.NewTopicID()
-	suffix := "." + hex.EncodeToString(id[:]) + "-" + why
-	name := tp.String()
-	return name[:min(len(name), longestName-len(suffix))] + suffix
+	suffix := "-" + strconv.Itoa(int(tp.Partition)) + "." + hex.EncodeToString(id[:]) + "-" + why
+	return tp.Topic[:min(len(tp.Topic), longestName-len(suffix))] + suffix
 }
 
 // isAway reports whether a folder waits for its deletion.

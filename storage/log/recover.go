@@ -26,7 +26,12 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 		return false, nil
 	}
 	from := l.recoveryStart(s, size, indexed, recoveryPoint)
-	if err := s.resetTo(from); err != nil {
+	err = s.resetTo(from)
+	if errors.Is(err, errGarbage) {
+		// The index is wrong, or the file is: reading it whole tells.
+		from, err = 0, s.resetTo(0)
+	}
+	if err != nil {
 		return false, err
 	}
 	file, err := s.records.acquire()
@@ -54,7 +59,15 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 			break
 		}
 	}
+	cut = cut || l.followedByNothing(s, later, recoveryPoint)
 	return cut, l.endRecovered(s, scan.at, size, recoveryPoint, len(later) == 0 || cut)
+}
+
+// followedByNothing reports whether s lost its end where a batch does, and only
+// names of later segments reached the disk: the log ends with s. An empty segment
+// at the recovery point or below was there before, and says where the log ends.
+func (l *Log) followedByNothing(s *segment, later []*segment, recoveryPoint int64) bool {
+	return len(later) > 0 && later[0].base > max(recoveryPoint, s.next.Load()) && !anySound(later)
 }
 
 // isDiskError reports whether err says that the file cannot be read, rather than
@@ -68,18 +81,15 @@ func isDiskError(err error) bool {
 	return true
 }
 
-// recoveryStart returns the position at which verification begins: the batch at
-// the recovery point, or the file's start where the index does not lead there.
+// recoveryStart returns the position at which verification begins: the last batch
+// below the recovery point that has an index entry, or the file's start. Entries
+// above that point prove nothing: one may have reached the disk, and what lies
+// before its batch may not have.
 func (l *Log) recoveryStart(s *segment, size int64, indexed bool, recoveryPoint int64) int64 {
 	if !indexed || recoveryPoint <= s.base {
 		return 0
 	}
-	position, _, found, err := s.locate(recoveryPoint, size)
-	if err != nil || !found {
-		// Either there is nothing above the recovery point, or the file is not what
-		// it was: reading back from the last index entry on tells.
-		position, err = s.index.last()
-	}
+	position, err := s.index.lookup(recoveryPoint - 1)
 	if err != nil || position >= size {
 		return 0
 	}
@@ -184,6 +194,10 @@ func (l *Log) dropUnflushed(segments []*segment) error {
 				return err
 			}
 		}
+	}
+	// Else a second stop could bring them back, in the way of what was appended since.
+	if err := l.dir.fs.SyncDir(l.path); err != nil {
+		return fmt.Errorf("flush folder %s: %w", l.path, err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type segment struct {
 	records handle
 	index   offsetIndex
 	times   timeIndex
+	txns    txnIndex
 
 	size atomic.Int64 // bytes of whole batches in the file: what readers may see
 	next atomic.Int64 // the offset after the last batch, base while empty
@@ -52,6 +53,7 @@ func newSegment(fs disk.FS, dir string, base int64) *segment {
 		records:        handle{fs: fs, name: path + ".log"},
 		index:          newOffsetIndex(fs, path, base),
 		times:          newTimeIndex(fs, path, base),
+		txns:           newTxnIndex(fs, path),
 		firstTimestamp: -1,
 	}
 	s.next.Store(base)
@@ -104,6 +106,9 @@ func (s *segment) indexBatch(b record.Batch, maxTimestamp, position int64, inter
 func (s *segment) seal() error {
 	s.times.mark()
 	if err := s.times.store(); err != nil {
+		return err
+	}
+	if err := s.txns.store(); err != nil {
 		return err
 	}
 	return s.index.store()
@@ -260,7 +265,7 @@ func (s *segment) soundHeaders(from, to int64, visit func(header record.Batch, p
 
 // files are the names of all files of the segment.
 func (s *segment) files() []string {
-	return []string{s.records.name, s.index.entries.name, s.times.entries.name}
+	return []string{s.records.name, s.index.entries.name, s.times.entries.name, s.txns.entries.name}
 }
 
 // sweep closes files that nobody used for a while.
@@ -268,12 +273,14 @@ func (s *segment) sweep() {
 	s.records.sweep()
 	s.index.entries.sweep()
 	s.times.entries.sweep()
+	s.txns.entries.sweep()
 }
 
 func (s *segment) retire() {
 	s.records.retire()
 	s.index.entries.retire()
 	s.times.entries.retire()
+	s.txns.entries.retire()
 }
 
 // batchEnd returns the position at which the batch at from ends.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -43,9 +44,11 @@ func duplicateResult(d *batchMeta) AppendResult {
 }
 
 // noteProducers takes in what was appended. The caller holds mu.
-func (l *Log) noteProducers(a *admission, now time.Time) {
+func (l *Log) noteProducers(a *admission, s *segment, now time.Time) {
 	for _, b := range a.batches {
-		l.producers.update(b.Batch, now.UnixMilli())
+		if done, ended := l.producers.update(b.Batch, now.UnixMilli()); ended {
+			s.txns.append(done)
+		}
 		if b.Attributes().Transactional() {
 			l.noteUnstable()
 		}
@@ -75,10 +78,12 @@ type producerSnapshot struct {
 	raw []byte
 }
 
-func (l *Log) snapshotProducers() producerSnapshot {
+// snapshotProducers takes the state for a recovery point at the log's end, and
+// writes the leader epochs up to there.
+func (l *Log) snapshotProducers() (producerSnapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return producerSnapshot{end: l.End(), raw: l.producers.encode()}
+	return producerSnapshot{end: l.End(), raw: l.producers.encode()}, l.storeEpochs()
 }
 
 // storeProducers writes a snapshot for the log's end. The caller holds mu.
@@ -134,10 +139,10 @@ func (l *Log) dropSnapshots(offset int64) error {
 
 // loadProducers takes the newest snapshot that can be read, and goes through
 // what was appended after it.
-func (l *Log) loadProducers(snapshots []int64, now time.Time) error {
+func (l *Log) loadProducers(f found, now time.Time) error {
 	l.producers = newProducers()
 	from := l.Start()
-	for _, at := range slices.Backward(snapshots) {
+	for _, at := range slices.Backward(f.snapshots) {
 		if at > l.End() {
 			if err := l.dir.remove(l.snapshotFile(at)); err != nil {
 				return err
@@ -152,10 +157,31 @@ func (l *Log) loadProducers(snapshots []int64, now time.Time) error {
 		l.producers, l.snapshotAt, from = p, at, at
 		break
 	}
+	if err := l.loadTxns(f.sizes, from); err != nil {
+		return err
+	}
 	if err := l.replayProducers(from, now.UnixMilli()); err != nil {
 		return err
 	}
 	l.noteUnstable()
+	return nil
+}
+
+// loadTxns takes over the indexes of transactions as far as the snapshot at from
+// goes; the replay adds what ended later.
+func (l *Log) loadTxns(sizes map[string]int64, from int64) error {
+	for _, s := range *l.segments.Load() {
+		err := s.txns.load(sizes[filepath.Base(s.txns.entries.name)])
+		if err == nil && s.next.Load() > from {
+			err = s.txns.cutFrom(from)
+		}
+		if err != nil {
+			l.logger.Error("an index of aborted transactions cannot be read; committed readers may be given their records", "partition", l.String(), "err", err)
+			if err := s.txns.clear(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -205,15 +231,39 @@ func (l *Log) replayBatch(s *segment, header record.Batch, at, now int64) error 
 		l.logger.Error("the end of a transaction cannot be read", "partition", l.String(), "err", err)
 		return nil
 	}
-	l.producers.update(whole, now)
+	if done, ended := l.producers.update(whole, now); ended {
+		s.txns.append(done)
+	}
 	return nil
 }
 
+// storeEpochs writes the leader epochs if they changed. The caller holds mu, or
+// has the log to itself.
 func (l *Log) storeEpochs() error {
+	if !l.epochsChanged {
+		return nil
+	}
 	if err := l.epochs.write(l.dir.fs, l.file(leaderEpochFile)); err != nil {
 		return fmt.Errorf("write the leader epochs of %s: %w", l, err)
 	}
+	l.epochsChanged = false
 	return nil
+}
+
+// BeginEpoch notes that a leader of the given epoch appends from here on. It is
+// written down at the next checkpoint: after a stop before that, the batches
+// above the recovery point tell it.
+func (l *Log) BeginEpoch(epoch int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.noteEpoch(epoch, l.End())
+}
+
+// noteEpoch remembers where a leader epoch begins (KIP-101). The caller holds mu.
+func (l *Log) noteEpoch(epoch int32, start int64) {
+	if l.epochs.assign(epoch, start) {
+		l.epochsChanged = true
+	}
 }
 
 // loadEpochs reads the leader epochs, and takes in those of batches above the
@@ -243,8 +293,6 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 			return err
 		}
 	}
-	if !changed {
-		return nil
-	}
+	l.epochsChanged = changed
 	return l.storeEpochs()
 }

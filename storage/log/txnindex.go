@@ -165,3 +165,20 @@ func (x *txnIndex) sync() error {
 	}
 	return x.entries.sync()
 }
+
+// AbortedTransactions returns the aborted transactions that have records from
+// offset from up to but not including to.
+func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {
+	segments := *l.segments.Load()
+	all, more := []AbortedTxn{}, true
+	var err error
+	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
+		if all, more, err = s.txns.collect(all, from, to); err != nil {
+			return nil, fmt.Errorf("aborted transactions of %s: %w", l, readError(err))
+		}
+		if !more {
+			break
+		}
+	}
+	return all, nil
+}

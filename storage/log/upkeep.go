@@ -138,16 +138,19 @@ func (l *Log) advanceRecoveryPoint() error {
 	if l.Failed() != nil || l.End() == l.recoveryPoint {
 		return nil
 	}
-	snapshot := l.snapshotProducers()
+	snapshot, err := l.snapshotProducers()
+	if err != nil {
+		return err
+	}
 	l.dir.flushes <- struct{}{}
-	err := l.flushOnce()
+	err = l.flushOnce()
 	<-l.dir.flushes
 	if err != nil {
 		return err
 	}
 	segments := *l.segments.Load()
 	for _, s := range segments[max(0, segmentIndex(segments, l.recoveryPoint)):] {
-		if err := errors.Join(s.index.sync(), s.times.sync()); err != nil && !errors.Is(err, errRetired) {
+		if err := errors.Join(s.index.sync(), s.times.sync(), s.txns.sync()); err != nil && !errors.Is(err, errRetired) {
 			return err
 		}
 	}

@@ -1,0 +1,222 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/klamm-io/klamm/broker/api"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/storage/disk"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// offsetsTopic is where consumer groups are kept.
+const offsetsTopic = metadata.ConsumerOffsets
+
+// folder is one of log.dirs.
+type folder struct {
+	path   string
+	dir    *log.Dir // nil where it could not be opened
+	failed error    // why not
+
+	mu         sync.Mutex
+	partitions map[protocol.TopicPartition]bool // guarded by mu: those that lie here
+}
+
+// openFolders opens every folder of log.dirs. The first holds the metadata and
+// must be there; the partitions of another that fails are offline.
+func (b *Broker) openFolders(fs disk.FS) error {
+	c := b.config
+	for i, path := range c.LogDirs {
+		f := &folder{path: path, partitions: map[protocol.TopicPartition]bool{}}
+		f.dir, f.failed = log.OpenDir(path, log.DirConfig{
+			NodeID: c.NodeID, CheckpointInterval: c.CheckpointInterval, RetentionInterval: c.RetentionCheckInterval,
+			ProducerExpiry: c.ProducerIDExpiration, Flushes: concurrentFlushes,
+			ScrubBytesPerSecond: c.ScrubBytesPerSecond, ScrubInterval: c.ScrubInterval,
+		}, log.Deps{FS: fs, Logger: b.logger, Observe: b.metrics})
+		if f.failed != nil && (i == 0 || errors.Is(f.failed, disk.ErrLocked)) {
+			return f.failed
+		}
+		b.folders = append(b.folders, f)
+		if f.failed != nil {
+			b.logger.Error("a folder of log.dirs cannot be used; its partitions are offline", "path", path, "err", f.failed)
+			continue
+		}
+		if err := f.list(); err != nil {
+			return err
+		}
+		if !f.dir.Clean() && len(f.partitions) > 0 {
+			b.logger.Warn("the folder was not closed in order; what may be torn is verified", "path", path)
+		}
+	}
+	return b.formatFolders()
+}
+
+// concurrentFlushes bounds the logs of a folder that are flushed at the same
+// time: enough to keep a disk busy.
+const concurrentFlushes = 16
+
+func (f *folder) list() error {
+	found, err := f.dir.Folders()
+	if err != nil {
+		return err
+	}
+	for _, tp := range found {
+		f.partitions[tp] = true
+	}
+	return nil
+}
+
+// formatFolders makes new folders those of the cluster that the others belong
+// to, or of a new one.
+func (b *Broker) formatFolders() error {
+	clusterID := ""
+	for _, f := range b.folders {
+		if f.dir != nil && clusterID == "" {
+			clusterID = f.dir.ClusterID()
+		}
+	}
+	if clusterID == "" {
+		clusterID = protocol.NewTopicID().String()
+		b.logger.Info("formatting empty folders for a new cluster", "cluster_id", clusterID, "log.dirs", b.config.LogDirs)
+	}
+	for _, f := range b.folders {
+		if f.dir == nil {
+			continue
+		}
+		if err := f.dir.Format(clusterID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Broker) logDirs() []api.LogDir {
+	var dirs []api.LogDir
+	for _, f := range b.folders {
+		dirs = append(dirs, api.LogDir{Path: f.path, Dir: f.dir})
+	}
+	return dirs
+}
+
+// folderFor returns the folder in which the partition lies, or for a new one the
+// folder that has the fewest.
+func (b *Broker) folderFor(tp protocol.TopicPartition) *folder {
+	var emptiest *folder
+	least := 0
+	for _, f := range b.folders {
+		f.mu.Lock()
+		here, count := f.partitions[tp], len(f.partitions)
+		f.mu.Unlock()
+		if here {
+			return f
+		}
+		if f.dir != nil && (emptiest == nil || count < least) {
+			emptiest, least = f, count
+		}
+	}
+	return emptiest
+}
+
+// openLogs opens the logs of all partitions that the metadata knows.
+func (b *Broker) openLogs() error {
+	img := b.quorum.Image()
+	known := map[protocol.TopicPartition]bool{}
+	var g errgroup.Group
+	g.SetLimit(max(b.config.RecoveryThreadsPerDataDir*len(b.folders), 2*runtime.GOMAXPROCS(0)))
+	for t := range img.Topics() {
+		for i := range t.Partitions {
+			known[protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}] = true
+			g.Go(func() error {
+				b.openPartition(img, t, int32(i))
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	b.reportStrays(known)
+	return nil
+}
+
+// reportStrays names folders of partitions that the metadata does not know: they
+// are left alone.
+func (b *Broker) reportStrays(known map[protocol.TopicPartition]bool) {
+	for _, f := range b.folders {
+		for tp := range f.partitions {
+			if !known[tp] && tp.Topic != metadataTopic {
+				b.logger.Warn("a folder belongs to no topic; it is left alone", "path", f.path, "partition", tp.String())
+			}
+		}
+	}
+}
+
+// metadataTopic is the log of the cluster's metadata, which is no topic for
+// clients.
+const metadataTopic = "__cluster_metadata"
+
+// openPartition opens one partition's log, and lets it be served. A log that
+// cannot be opened makes that partition offline, not the broker.
+func (b *Broker) openPartition(img *metadata.Image, t *metadata.Topic, index int32) {
+	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
+	f := b.folderFor(tp)
+	l, err := b.openLog(f, img, t, tp)
+	if err != nil {
+		b.logger.Error("a partition is offline", "partition", tp.String(), "err", err)
+		b.partitions.AddOffline(tp, t.ID, err)
+		return
+	}
+	f.mu.Lock()
+	f.partitions[tp] = true
+	f.mu.Unlock()
+	p := b.partitions.Add(tp, t.ID, t.Partitions[index].LeaderEpoch, l)
+	if t.Name != offsetsTopic {
+		return
+	}
+	if err := b.groups.Lead(index, coordinatorLog{partition: p}); err != nil {
+		b.logger.Error("groups are not served", "partition", tp.String(), "err", err)
+	}
+}
+
+func (b *Broker) openLog(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) (*log.Log, error) {
+	if f == nil || f.dir == nil {
+		return nil, fmt.Errorf("no folder of log.dirs can be used for it")
+	}
+	c, err := b.topicConfig(img, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	return f.dir.Open(tp, t.ID, c)
+}
+
+// topicConfig is how a topic's logs behave.
+func (b *Broker) topicConfig(img *metadata.Image, topic string) (log.Config, error) {
+	t, err := b.config.Topic(img.Config(metadata.BrokerResource("")), img.Config(metadata.TopicResource(topic)))
+	if err != nil {
+		return log.Config{}, fmt.Errorf("configuration of topic %s: %w", topic, err)
+	}
+	return logConfig(t), nil
+}
+
+func logConfig(t *config.Topic) log.Config {
+	c := log.Config{
+		SegmentBytes: t.SegmentBytes, SegmentAge: t.SegmentAge, SegmentJitter: t.SegmentJitter,
+		SegmentIndexBytes: t.SegmentIndexBytes, IndexIntervalBytes: t.IndexIntervalBytes,
+		Delete: t.Delete, Compact: t.Compact, RetentionMs: t.RetentionMs, RetentionBytes: t.RetentionBytes,
+		FileDeleteDelay: t.FileDeleteDelay, MaxMessageBytes: t.MaxMessageBytes,
+		Compression: t.Codec, CompressionLevel: t.CompressionLevel, LogAppendTime: t.LogAppendTime,
+		TimestampBeforeMaxMs: t.TimestampBeforeMaxMs, TimestampAfterMaxMs: t.TimestampAfterMaxMs,
+		FlushOnAck: t.FlushOnAck, FlushMessages: t.FlushMessages, FlushInterval: t.FlushInterval,
+	}
+	if t.KeepCodec {
+		c.Compression = log.ProducerCompression
+	}
+	return c
+}

@@ -1,0 +1,94 @@
+package broker
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/klamm-io/klamm/broker/metrics"
+	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/coordinator/group"
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// state answers what a scrape of the metrics asks.
+type state struct{ broker *Broker }
+
+// Broker is the state of the whole node.
+func (s *state) Broker() metrics.Broker {
+	b := s.broker
+	told := metrics.Broker{ID: b.config.NodeID, OfflinePartitions: b.partitions.Offline()}
+	for _, f := range b.folders {
+		if f.dir == nil {
+			told.OfflineLogDirs++
+		}
+	}
+	if e := b.config.AdvertisedListeners; len(e) > 0 {
+		told.Address = net.JoinHostPort(e[0].Host, strconv.Itoa(int(b.port(e[0]))))
+	}
+	if b.quorum != nil {
+		img := b.quorum.Image()
+		told.Topics, told.ActiveController = img.NumTopics(), img.ControllerID == b.config.NodeID
+	}
+	if b.groups != nil {
+		told.Groups = b.groups.States()
+	}
+	return told
+}
+
+// Partitions are those that this node leads.
+func (s *state) Partitions() []metrics.Partition {
+	b := s.broker
+	if b.quorum == nil {
+		return nil
+	}
+	img := b.quorum.Image()
+	var all []metrics.Partition
+	for p := range b.partitions.All() {
+		t, found := img.Topic(p.Topic)
+		if !found || int(p.TopicPartition.Partition) >= len(t.Partitions) {
+			continue
+		}
+		m := &t.Partitions[p.TopicPartition.Partition]
+		told := metrics.Partition{
+			Topic: p.Topic, Partition: p.TopicPartition.Partition, LogStart: p.Log().Start(), End: p.HighWatermark(), LogEnd: p.Log().End(),
+			Size: p.Log().Size(), Segments: p.Log().Segments(), Leader: m.Leader, Preferred: m.Replicas[0],
+			Replicas: len(m.Replicas), InSync: len(m.ISR), MinInSync: 1,
+		}
+		if c, err := b.config.Topic(nil, img.Config(metadata.TopicResource(p.Topic))); err == nil {
+			told.MinInSync = min(c.MinInsyncReplicas, len(m.Replicas))
+		}
+		all = append(all, told)
+	}
+	return all
+}
+
+// Groups are what the groups committed.
+func (s *state) Groups() []metrics.Group {
+	if s.broker.groups == nil {
+		return nil
+	}
+	var all []metrics.Group
+	for _, c := range s.broker.groups.Committed() {
+		all = append(all, groupState(s.broker.partitions, c))
+	}
+	return all
+}
+
+func groupState(partitions *replica.Set, c group.Committed) metrics.Group {
+	told := metrics.Group{Name: c.Group, Members: c.Members}
+	for tp, offset := range c.Offsets {
+		told.Offsets = append(told.Offsets, metrics.GroupOffset{Topic: tp.Topic, Partition: tp.Partition, Offset: offset, Lag: lag(partitions, tp, offset)})
+	}
+	return told
+}
+
+// lag is how many records a group has yet to read; -1 where the partition is not
+// known.
+func lag(partitions *replica.Set, tp protocol.TopicPartition, offset int64) int64 {
+	p, err := partitions.Get(tp.Topic, tp.Partition)
+	if err != nil {
+		return -1
+	}
+	return max(0, p.HighWatermark()-offset)
+}

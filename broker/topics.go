@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// metadataChanged makes the replicas what the metadata says. It runs before the
+// change is answered, one change at a time.
+func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
+	for _, t := range d.TopicsDeleted {
+		b.deleteTopic(t)
+	}
+	if len(d.TopicsDeleted) > 0 {
+		var names []string
+		for _, t := range d.TopicsDeleted {
+			names = append(names, t.Name)
+		}
+		b.groups.TopicsDeleted(names)
+	}
+	for _, t := range d.TopicsCreated {
+		for i := range t.Partitions {
+			b.openPartition(img, t, int32(i))
+		}
+	}
+	for _, t := range d.TopicsChanged {
+		for i := len(t.Before.Partitions); i < len(t.After.Partitions); i++ {
+			b.openPartition(img, t.After, int32(i))
+		}
+	}
+	for _, r := range d.ConfigsChanged {
+		b.configChanged(img, r)
+	}
+}
+
+func (b *Broker) deleteTopic(t *metadata.Topic) {
+	for _, p := range b.partitions.Remove(t.Name) {
+		if t.Name == offsetsTopic {
+			b.groups.Resign(p.Partition)
+		}
+		if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)
+		}
+	}
+	for _, f := range b.folders {
+		f.mu.Lock()
+		for i := range t.Partitions {
+			delete(f.partitions, protocol.TopicPartition{Topic: t.Name, Partition: int32(i)})
+		}
+		f.mu.Unlock()
+	}
+	b.metrics.Forget(t.Name)
+}
+
+// configChanged gives the logs of one topic, or of all where the brokers'
+// defaults changed, their new configuration.
+func (b *Broker) configChanged(img *metadata.Image, r metadata.Resource) {
+	switch r.Type {
+	case kmsg.ConfigResourceTypeTopic:
+		b.reconfigure(img, r.Name)
+	case kmsg.ConfigResourceTypeBroker:
+		for t := range img.Topics() {
+			b.reconfigure(img, t.Name)
+		}
+	}
+}
+
+func (b *Broker) reconfigure(img *metadata.Image, topic string) {
+	c, err := b.topicConfig(img, topic)
+	if err != nil {
+		b.logger.Error("a topic keeps its old configuration", "topic", topic, "err", err)
+		return
+	}
+	for _, p := range b.partitions.Topic(topic) {
+		p.Log().SetConfig(c)
+	}
+}
+
+// register tells the cluster where this broker is reached.
+func (b *Broker) register() error {
+	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID()}
+	for _, e := range b.config.AdvertisedListeners {
+		me.Endpoints = append(me.Endpoints, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e)})
+	}
+	_, err := b.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
+		return (&controller.Controller{}).RegisterBroker(img, me), nil
+	})
+	return err
+}
+
+// port is the port that is advertised: where any free one was asked for, the one
+// that was taken.
+func (b *Broker) port(e config.Endpoint) uint16 {
+	if e.Port != 0 {
+		return e.Port
+	}
+	for i, l := range b.listeners {
+		if b.config.Listeners[i].Listener != e.Listener {
+			continue
+		}
+		if _, text, err := net.SplitHostPort(l.Addr().String()); err == nil {
+			port, _ := strconv.ParseUint(text, 10, 16)
+			return uint16(port)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,87 @@
+package log
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// Whatever was acknowledged is there after the power fails, time and again, with
+// segments that end, checkpoints in between, and recoveries that are themselves
+// cut short.
+func TestAcknowledgedBatchesSurvivePowerCuts(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		m := disk.NewMemory()
+		if err := m.Mkdir("data"); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.SyncDir("."); err != nil {
+			t.Fatal(err)
+		}
+		var acked []record.Batch
+		for round := range 5 {
+			d := openTestDir(t, m, "data")
+			c := testConfig()
+			c.SegmentBytes = 8000
+			l := openTestLog(t, d, c)
+			for _, b := range acked {
+				if got := readBatchAt(t, l, b.BaseOffset()); !bytes.Equal(got, b) {
+					t.Fatalf("seed %d, round %d: the batch at %d is lost; the log ends at %d", seed, round, b.BaseOffset(), l.End())
+				}
+			}
+			written := appendAtRandom(t, rng, d, l)
+			flushed := l.Flushed()
+			after := m.Crash(rng)
+			for _, b := range written {
+				if b.NextOffset() <= flushed {
+					acked = append(acked, b)
+				}
+			}
+			if err := d.Close(); err != nil { // of the broker that had the power cut
+				t.Fatal(err)
+			}
+			m = after
+		}
+	}
+}
+
+// appendAtRandom appends some batches, and checkpoints now and then.
+func appendAtRandom(t *testing.T, rng *rand.Rand, d *Dir, l *Log) (written []record.Batch) {
+	t.Helper()
+	for range rng.IntN(20) {
+		b := testBatch(t, 1+rng.IntN(5), 1+rng.IntN(1500), testTime.UnixMilli())
+		mustAppend(t, l, b)
+		written = append(written, b)
+		if rng.IntN(8) == 0 {
+			if err := d.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if rng.IntN(2) == 0 { // let the flush that is under way come to its end, or not
+		for until := time.Now().Add(time.Second); l.Flushed() < l.End() && time.Now().Before(until); {
+			time.Sleep(10 * time.Microsecond)
+		}
+	}
+	return written
+}
+
+// readBatchAt returns the batch that begins at offset, none where it is gone.
+func readBatchAt(t *testing.T, l *Log, offset int64) record.Batch {
+	t.Helper()
+	s, err := l.Read(offset, 1, l.End(), true)
+	if err != nil || s.Len == 0 {
+		return nil
+	}
+	defer s.Close()
+	raw := make([]byte, s.Len)
+	if _, err := s.File.ReadAt(raw, s.Off); err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
