@@ -25,7 +25,9 @@ any other Kafka cluster.
 	})
 	addBrokersFlag(env, root)
 	root.AddCommand(
+		newServeCommand(env),
 		newTopicCommand(env),
+		newProduceCommand(env),
 		newVersionCommand(env),
 	)
 	return root
