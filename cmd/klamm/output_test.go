@@ -66,3 +66,11 @@ func TestGroupDigits(t *testing.T) {
 		}
 	}
 }
+
+func TestByteSize(t *testing.T) {
+	for n, want := range map[float64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 102_900_000: "102.9 MB"} {
+		if got := byteSize(n); got != want {
+			t.Errorf("byteSize(%f) = %s, want %s", n, got, want)
+		}
+	}
+}

@@ -18,5 +18,13 @@ func groupDigits(n int64) string {
 	return sign + digits
 }
 
-// megabytes writes bytes as MB of 10^6 bytes, with one decimal.
-func megabytes(bytes float64) string { return fmt.Sprintf("%.1f MB", bytes/1e6) }
+// byteSize writes an amount of bytes in B, kB or MB, powers of 1000.
+func byteSize(bytes float64) string {
+	switch {
+	case bytes < 1e3:
+		return fmt.Sprintf("%.0f B", bytes)
+	case bytes < 1e6:
+		return fmt.Sprintf("%.1f kB", bytes/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", bytes/1e6)
+}

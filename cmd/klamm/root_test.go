@@ -74,6 +74,17 @@ func TestExitCodes(t *testing.T) {
 		{"topic create a --set retention.ms", exitUsage, "KEY=VALUE"},
 		{"topic alter a", exitUsage, "nothing to alter"},
 		{"topic alter a --set k=v --delete k", exitUsage, "both set and deleted"},
+		{"produce", exitUsage, "needs more: klamm produce TOPIC [FILE]"},
+		{"produce a --acks 2", exitUsage, "it is 0, 1 or all"},
+		{"produce a --compression rar", exitUsage, "one of none, gzip, snappy, lz4, zstd"},
+		{"produce a --format xml", exitUsage, "one of lines, csv, json"},
+		{"produce a --partition -2", exitUsage, "partitions begin at 0"},
+		{"produce a --header h", exitUsage, "NAME=VALUE"},
+		{"produce a --key-field f", exitUsage, "lines have no fields"},
+		{"produce a --format csv -K :", exitUsage, "--key-separator is for lines"},
+		{"produce a --key x -K :", exitUsage, "--key is the key of every record"},
+		{"produce a nosuchfile", exitFail, "no such file"},
+		{"produce a", exitFail, "no broker answers"},
 	} {
 		got := try(t, "", strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.errOut, c.says) {
