@@ -34,7 +34,7 @@ type key struct {
 	kind     Type
 	standard string // the default
 	null     bool   // there is no default
-	valid    rule   // what a value of the type must be besides; nil for anything
+	valid    rule
 	doc      string
 	unused   bool   // shown, for who reads it, but nothing follows from it
 	dynamic  bool   // of a broker's key: may be set at run time
@@ -48,10 +48,10 @@ func (k *key) check(value string) error {
 	if err := k.checkType(trimmed); err != nil {
 		return err
 	}
-	if k.valid == nil {
+	if k.valid.check == nil {
 		return nil
 	}
-	return k.valid(k.name, trimmed)
+	return k.valid.check(k.name, trimmed)
 }
 
 func (k *key) checkType(value string) error {

@@ -65,3 +65,18 @@ func TestIsList(t *testing.T) {
 		}
 	}
 }
+
+// A client reads back a value in the form that Kafka shows.
+func TestPlainValues(t *testing.T) {
+	for _, c := range []struct {
+		kind        Type
+		value, want string
+	}{
+		{Boolean, " TRUE", "true"}, {Int, "+5", "5"}, {Long, " -5 ", "-5"}, {Double, ".25", "0.25"}, {Double, "1", "1.0"},
+		{List, " a , b", "a,b"}, {List, "", ""}, {String, " a b ", "a b"},
+	} {
+		if got := (&key{kind: c.kind}).plain(c.value); got != c.want {
+			t.Errorf("%v %q is shown as %q, want %q", c.kind, c.value, got, c.want)
+		}
+	}
+}

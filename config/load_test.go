@@ -86,6 +86,7 @@ func TestWarnings(t *testing.T) {
 		"log.message.format.version=2.8":           "log.message.format.version has no effect here",
 		"log.retention.hour=1":                     `"log.retention.hour" is not a known key; did you mean log.retention.hours?`,
 		"num.partition=4":                          `"num.partition" is not a known key; did you mean num.partitions?`,
+		"node.iq=4":                                `"node.iq" is not a known key; did you mean node.id?`,
 		"my.plugin.setting=4":                      `"my.plugin.setting" is not a known key`,
 		"ssl.keystore.type=JKS":                    "",
 		"security.inter.broker.protocol=PLAINTEXT": "",

@@ -28,7 +28,7 @@ type Topic struct {
 	MaxMessageBytes      int
 	KeepCodec            bool           // compression.type=producer
 	Codec                compress.Codec // else this one
-	CompressionLevel     int            // of Codec; 0 is the codec's default
+	CompressionLevel     int            // as compress.Compress takes it
 	LogAppendTime        bool
 	TimestampBeforeMaxMs int64
 	TimestampAfterMaxMs  int64
@@ -100,12 +100,9 @@ func (r *resolver) fillCompression(t *Topic) {
 		codec, err := compress.Parse(name)
 		r.note(err)
 		t.Codec = codec
-		if key := "compression." + name + ".level"; topicKeyByName[key] != nil && r.isSet(key) {
+		if key := "compression." + name + ".level"; topicKeyByName[key] != nil {
 			t.CompressionLevel = int(r.int(key))
 		}
-	}
-	if t.CompressionLevel == -1 && t.Codec == compress.Gzip {
-		t.CompressionLevel = 0
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -121,10 +122,12 @@ func TestCompression(t *testing.T) {
 	}{
 		{nil, true, compress.None, 0},
 		{map[string]string{"compression.type": "uncompressed"}, false, compress.None, 0},
-		{map[string]string{"compression.type": "gzip"}, false, compress.Gzip, 0},
-		{map[string]string{"compression.type": "gzip", "compression.gzip.level": "-1"}, false, compress.Gzip, 0},
+		{map[string]string{"compression.type": "gzip"}, false, compress.Gzip, -1},
+		{map[string]string{"compression.type": "gzip", "compression.gzip.level": "6"}, false, compress.Gzip, 6},
 		{map[string]string{"compression.type": "gzip", "compression.gzip.level": "9"}, false, compress.Gzip, 9},
 		{map[string]string{"compression.type": "snappy", "compression.gzip.level": "9"}, false, compress.Snappy, 0},
+		{map[string]string{"compression.type": "lz4"}, false, compress.LZ4, 9},
+		{map[string]string{"compression.type": "zstd"}, false, compress.Zstd, 3},
 		{map[string]string{"compression.type": "lz4", "compression.lz4.level": "17"}, false, compress.LZ4, 17},
 		{map[string]string{"compression.type": "zstd", "compression.zstd.level": "-5"}, false, compress.Zstd, -5},
 		{map[string]string{"compression.zstd.level": "7"}, true, compress.None, 0},
@@ -132,6 +135,24 @@ func TestCompression(t *testing.T) {
 		topic := resolve(t, load(t), nil, c.own)
 		if topic.KeepCodec != c.keep || topic.Codec != c.codec || topic.CompressionLevel != c.level {
 			t.Errorf("%v: keep %v, %v at level %d", c.own, topic.KeepCodec, topic.Codec, topic.CompressionLevel)
+		}
+	}
+}
+
+// Every level that a topic may have is one that the codec takes.
+func TestLevelsAreTheCodecs(t *testing.T) {
+	for codec, key := range map[compress.Codec]string{compress.Gzip: "compression.gzip.level", compress.LZ4: "compression.lz4.level", compress.Zstd: "compression.zstd.level"} {
+		lowest, highest, standard := codec.Levels()
+		if topicKeyByName[key].standard != strconv.Itoa(standard) && codec != compress.Gzip {
+			t.Errorf("%s is %s by default, the codec's is %d", key, topicKeyByName[key].standard, standard)
+		}
+		for level, want := range map[int]bool{lowest: true, highest: true, lowest - 1: false, highest + 1: false} {
+			if err := ValidateTopic(map[string]string{key: strconv.Itoa(level)}); (err == nil) != want {
+				t.Errorf("%s=%d: %v", key, level, err)
+			}
+		}
+		if _, err := compress.Compress(nil, codec, resolve(t, load(t), nil, map[string]string{"compression.type": codec.String()}).CompressionLevel, []byte("x")); err != nil {
+			t.Errorf("compress with %v as it is by default: %v", codec, err)
 		}
 	}
 }

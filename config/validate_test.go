@@ -109,7 +109,7 @@ func TestDescribeClusterDefault(t *testing.T) {
 
 // The broker's own value goes before that for all, as a client reads them.
 func TestDescribeBrokerSynonyms(t *testing.T) {
-	b := load(t, "log.retention.ms=3", "log.retention.hours=4")
+	b := load(t, "log.retention.ms=3", "log.retention.hours=+4")
 	var got []string
 	for _, e := range b.DescribeBroker(map[string]string{"log.retention.ms": "2"}, map[string]string{"log.retention.ms": "1"}) {
 		if e.Name == "log.retention.ms" || e.Name == "log.retention.hours" {
@@ -117,7 +117,7 @@ func TestDescribeBrokerSynonyms(t *testing.T) {
 		}
 	}
 	diff(t, got, []string{
-		`log.retention.ms LONG "1" broker | log.retention.ms="1" broker | log.retention.ms="2" every-broker | log.retention.ms="3" static | log.retention.hours="4" static | log.retention.hours="168" default`,
-		`log.retention.hours INT "4" static read-only | log.retention.hours="4" static | log.retention.hours="168" default`,
+		`log.retention.ms LONG "1" broker | log.retention.ms="1" broker | log.retention.ms="2" every-broker | log.retention.ms="3" static | log.retention.hours="+4" static | log.retention.hours="168" default`,
+		`log.retention.hours INT "4" static read-only | log.retention.hours="+4" static | log.retention.hours="168" default`,
 	})
 }
