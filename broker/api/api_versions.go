@@ -40,6 +40,9 @@ func (h *Handler) apiVersions(r *listener.Request, req *kmsg.ApiVersionsRequest)
 func versionsOf(key int16) kmsg.ApiVersionsResponseApiKey {
 	k := kmsg.NewApiVersionsResponseApiKey()
 	k.ApiKey, k.MinVersion, k.MaxVersion = key, apis[key].min, apis[key].max
+	if key == produceKey {
+		k.MinVersion = 0 // not served, but old librdkafka takes it for the sign that gzip and snappy work (KIP-896)
+	}
 	return k
 }
 

@@ -64,6 +64,15 @@ func (h *handle) sweep() {
 	h.used = false
 }
 
+// rest closes the file now, if nobody uses it.
+func (h *handle) rest() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users == 0 {
+		h.close()
+	}
+}
+
 // retire closes the file as soon as its last user lets go; it cannot be opened
 // again.
 func (h *handle) retire() {

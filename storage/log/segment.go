@@ -70,6 +70,11 @@ func (s *segment) append(all []byte, batches []admitted, interval int) (err, bro
 	}
 	defer s.records.release()
 	at := s.size.Load()
+	if at == 0 {
+		if err := s.makeIndexes(); err != nil {
+			return err, nil
+		}
+	}
 	if _, err := file.WriteAt(all, at); err != nil {
 		if cut := file.Truncate(at); cut != nil {
 			broken = fmt.Errorf("cut off a half-written batch at position %d of %s: %w", at, s.records.name, cut)
@@ -84,6 +89,19 @@ func (s *segment) append(all []byte, batches []admitted, interval int) (err, bro
 	s.next.Store(batches[len(batches)-1].NextOffset())
 	s.size.Store(position)
 	return nil, nil
+}
+
+// makeIndexes makes the files of the indexes, which are there for every segment
+// that has a record, even before they have an entry: tools look for them.
+func (s *segment) makeIndexes() error {
+	for _, e := range []*entries{&s.index.entries, &s.times.entries} {
+		if _, err := e.acquire(); err != nil {
+			return err
+		}
+		e.release()
+		e.rest()
+	}
+	return nil
 }
 
 // indexBatch notes the batch at position, and adds entries to the indexes where
