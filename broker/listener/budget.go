@@ -26,6 +26,7 @@ type Budget struct {
 // claim is a wait for memory.
 type claim struct {
 	size    int64
+	beyond  bool // granted beyond the limit
 	granted chan struct{}
 }
 
@@ -73,7 +74,8 @@ func (b *Budget) grow(n int64, beyond bool, patience time.Duration, stop <-chan 
 	c := &claim{size: n, granted: make(chan struct{})}
 	b.growing = append(b.growing, c)
 	b.mu.Unlock()
-	return false, b.await(c, &b.growing, patience, stop)
+	err := b.await(c, &b.growing, patience, stop)
+	return c.beyond, err
 }
 
 // fits reports whether n bytes may be taken. A lone request always may: the
@@ -113,16 +115,27 @@ func (b *Budget) give(n int64, beyond bool) {
 	b.grant()
 }
 
-// grant serves the claims that fit now.
+// grant serves the claims that fit now, and gives the right to grow beyond the
+// limit to who waits longest for it.
 func (b *Budget) grant() {
-	for _, queue := range []*[]*claim{&b.growing, &b.starting} {
-		for len(*queue) > 0 && b.fits((*queue)[0].size) {
-			b.used += (*queue)[0].size
-			close((*queue)[0].granted)
-			*queue = slices.Delete(*queue, 0, 1)
-		}
-		if len(*queue) > 0 {
+	for len(b.growing) > 0 {
+		c := b.growing[0]
+		c.beyond = !b.fits(c.size)
+		if c.beyond && b.overdrawn {
 			return
 		}
+		b.overdrawn = b.overdrawn || c.beyond
+		b.serve(&b.growing)
 	}
+	for len(b.starting) > 0 && b.fits(b.starting[0].size) {
+		b.serve(&b.starting)
+	}
+}
+
+// serve grants the first claim of a queue.
+func (b *Budget) serve(queue *[]*claim) {
+	c := (*queue)[0]
+	b.used += c.size
+	close(c.granted)
+	*queue = slices.Delete(*queue, 0, 1)
 }

@@ -91,6 +91,35 @@ func TestOneGrowsBeyondTheBudget(t *testing.T) {
 	})
 }
 
+// TestRightToGrowBeyondPassesOn: who waits for it must not need another's bytes.
+func TestRightToGrowBeyondPassesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(100)
+		for range 2 {
+			b.start(50, 0, nil)
+		}
+		b.grow(50, false, 0, nil)
+		type result struct {
+			beyond bool
+			err    error
+		}
+		done := make(chan result, 1)
+		go func() {
+			beyond, err := b.grow(500, false, time.Second, nil)
+			done <- result{beyond, err}
+		}()
+		synctest.Wait()
+		b.give(100, true)
+		if r := <-done; !r.beyond || r.err != nil {
+			t.Fatalf("who waited: beyond %v, %v", r.beyond, r.err)
+		}
+		b.give(550, true)
+		if beyond, err := b.grow(500, false, 0, nil); err != nil || beyond {
+			t.Fatalf("alone: beyond %v, %v", beyond, err)
+		}
+	})
+}
+
 // TestRequestsThatGrowTogetherAllArrive has more and larger requests under way
 // than the budget can hold at once.
 func TestRequestsThatGrowTogetherAllArrive(t *testing.T) {

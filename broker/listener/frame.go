@@ -151,7 +151,7 @@ func (c *Conn) readAhead() error {
 	return err
 }
 
-// read reads at least a byte, or says why there are no more.
+// read reads some bytes, or says why there are no more.
 func (c *Conn) read(dst []byte) (int, error) {
 	// A stop sets a deadline in the past, which allow may have moved: so the flag,
 	// which was set before, is looked at after.
@@ -160,7 +160,7 @@ func (c *Conn) read(dst []byte) (int, error) {
 	}
 	n, err := c.socket.Read(dst)
 	switch {
-	case n > 0:
+	case n > 0 || err == nil:
 		return n, nil
 	case c.listener.stopping.Load():
 		return 0, ending{"stop", nil}

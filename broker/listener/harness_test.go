@@ -93,8 +93,8 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// server is a listener that runs for a test, which fails if the budget is not
-// whole again at its end.
+// server is a listener that runs for a test, which fails if at its end the budget
+// is not whole again or a connection is still known.
 type server struct {
 	*Listener
 	counts *counts
@@ -128,6 +128,9 @@ func (s *server) run(t testing.TB) *server {
 		s.stop()
 		if used := s.budget.Used(); used != 0 {
 			t.Errorf("%d bytes of the budget were never given back", used)
+		}
+		if len(s.conns)+len(s.perIP) != 0 {
+			t.Errorf("connections are remembered after their end: %v %v", s.conns, s.perIP)
 		}
 	})
 	return s

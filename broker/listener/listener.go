@@ -126,8 +126,8 @@ func (l *Listener) admit(socket net.Conn) *Conn {
 	host := hostOf(socket.RemoteAddr())
 	c, refused := l.enlist(socket, host)
 	if c == nil {
-		socket.Close()
 		l.deps.Metrics.ConnectionRefused(refused)
+		socket.Close()
 		l.refusals.log(l.deps.Logger, "too many connections; raise max.connections or max.connections.per.ip", "client", socket.RemoteAddr(), "limit", refused)
 		return nil
 	}

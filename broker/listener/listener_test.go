@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,7 @@ func TestPanicOfAReleaseEndsOneConnection(t *testing.T) {
 // TestRequestIsFinishedAfterItsHandlerPanicked: what the handler had started must
 // not see its body handed to another request.
 func TestRequestIsFinishedAfterItsHandlerPanicked(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a pool keeps apart what each processor gives it
 	later := make(chan *Request, 1)
 	inBubble(t, Config{}, func(r *Request) {
 		later <- r
@@ -65,7 +67,7 @@ func TestRequestIsFinishedAfterItsHandlerPanicked(t *testing.T) {
 		expectEnd(t, conn)
 		synctest.Wait()
 		r := <-later
-		if other := getBuffer(14); &other.b[:1][0] == &r.Body[:1][0] || string(r.Body) != "mine" {
+		if other := getBuffer(14); sameMemory(other, r.Body) || string(r.Body) != "mine" {
 			t.Fatal("the body's memory was given to another")
 		}
 		released := false
@@ -74,6 +76,12 @@ func TestRequestIsFinishedAfterItsHandlerPanicked(t *testing.T) {
 			t.Fatal("the answer was not released")
 		}
 	})
+}
+
+// sameMemory reports whether body, after a header of 10 bytes, lies in buf.
+func sameMemory(buf *buffer, body []byte) bool {
+	whole := buf.b[:cap(buf.b)]
+	return &whole[10] == &body[0]
 }
 
 func TestConnectionLimits(t *testing.T) {
@@ -182,6 +190,22 @@ func TestStopCutsClientsThatDoNotRead(t *testing.T) {
 	}
 }
 
+// TestRunWaitsForItsWriters has a goroutine of the listener's held up in Release.
+func TestRunWaitsForItsWriters(t *testing.T) {
+	inBubble(t, Config{}, func(r *Request) {
+		r.Reply(Part{Release: func() { time.Sleep(time.Hour) }})
+	}, func(t *testing.T, s *server) {
+		conn := s.dial()
+		send(t, conn, frameOf(produce, 1, nil))
+		began := time.Now()
+		expect(t, conn, 1, "")
+		s.stop()
+		if took := time.Since(began); took != time.Hour {
+			t.Errorf("Run ended after %s, its goroutine after an hour", took)
+		}
+	})
+}
+
 // TestHalfClosedClientGetsItsAnswers sends all it has and reads on.
 func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 	h := newHeld()
@@ -196,9 +220,10 @@ func TestHalfClosedClientGetsItsAnswers(t *testing.T) {
 }
 
 func TestBodyIsValidWhileTheHandlerRuns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	inBubble(t, Config{}, func(r *Request) {
 		r.ReplyNothing()
-		if other := getBuffer(14); &other.b[0] == &r.Body[:1][0] || string(r.Body) != "mine" {
+		if other := getBuffer(14); sameMemory(other, r.Body) || string(r.Body) != "mine" {
 			panic("the body was taken away")
 		}
 	}, func(t *testing.T, s *server) {

@@ -105,6 +105,33 @@ func randomParts(random *rand.Rand, file disk.File, content []byte, released *at
 	return parts, whole
 }
 
+// wrongDescriptor is a file whose descriptor sendfile refuses, as some file
+// systems' are.
+type wrongDescriptor struct {
+	disk.File
+	folder *os.File
+}
+
+func (f wrongDescriptor) Fd() (uintptr, bool) { return f.folder.Fd(), true }
+
+func TestFileIsReadWhereSendfileDoesNotWork(t *testing.T) {
+	content := randomBytes(rand.New(rand.NewPCG(1, 2)), 300_000)
+	folder, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	file := wrongDescriptor{fileOf(t, content), folder}
+	s := onLoopback(t, Config{}, func(r *Request) {
+		r.Reply(Part{Bytes: []byte("<")}, Part{Region: disk.Region{File: file, Len: len(content)}}, Part{Bytes: []byte(">")})
+	}).run(t)
+	conn := s.dial()
+	for i := range int32(2) {
+		send(t, conn, frameOf(fetch, i, nil))
+		expect(t, conn, i, "<"+string(content)+">")
+	}
+}
+
 func TestShortFileEndsTheConnection(t *testing.T) {
 	file := fileOf(t, make([]byte, 100_000))
 	for _, c := range []struct {
@@ -140,7 +167,7 @@ func TestShortFileEndsTheConnection(t *testing.T) {
 // socket takes, to a client that reads nothing.
 func TestReplyNeverWaitsForASlowClient(t *testing.T) {
 	h := newHeld()
-	s := onLoopback(t, Config{SlowTimeout: 200 * time.Millisecond}, h.handle).run(t)
+	s := onLoopback(t, Config{SlowTimeout: 60 * time.Millisecond}, h.handle).run(t)
 	slow, other := s.dial(), s.dial()
 	send(t, slow, frameOf(produce, 1, nil))
 	r := <-h.begun
@@ -151,7 +178,7 @@ func TestReplyNeverWaitsForASlowClient(t *testing.T) {
 		parts[i] = Part{Bytes: make([]byte, 8<<20), Release: func() { released.Add(1) }}
 	}
 	r.Reply(parts...)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > time.Second {
 		t.Errorf("Reply took %s", took)
 	}
 	send(t, other, frameOf(produce, 2, nil))
