@@ -2,11 +2,12 @@ package config
 
 import "math"
 
-// brokerKeys are the keys of a broker that have an effect, sorted by name. The
-// dynamic ones hold defaults for topics and may be set at run time.
+// brokerKeys are the keys of a broker that are described to clients, sorted by
+// name: those that have an effect, and some that tools read. The dynamic ones hold
+// defaults for topics.
 var brokerKeys = []key{
 	{name: "advertised.listeners", kind: List, null: true, doc: "The addresses that clients are told to connect to, where they differ from listeners."},
-	{name: "authorizer.class.name", kind: String, standard: "", unused: true, doc: "Always empty: clients are not authorized yet, and a broker that is told to do so does not start."},
+	{name: "authorizer.class.name", kind: String, standard: "", unused: "clients are not authorized yet", doc: "What decides who may do what. Always empty: a broker that is told to authorize clients does not start."},
 	{name: "auto.create.topics.enable", kind: Boolean, standard: "true", doc: "Whether a topic that a client asks for by name is created."},
 	{name: "broker.id", kind: Int, standard: "1", valid: atLeast(-1), doc: "The older name of node.id."},
 	{name: "broker.rack", kind: String, null: true, doc: "The rack that the broker stands in."},
@@ -23,7 +24,7 @@ var brokerKeys = []key{
 	{name: "group.max.session.timeout.ms", kind: Int, standard: "1800000", valid: atLeast(1), doc: "The longest session that a member may ask for."},
 	{name: "group.max.size", kind: Int, standard: "2147483647", valid: atLeast(1), doc: "How many members a group may have."},
 	{name: "group.min.session.timeout.ms", kind: Int, standard: "6000", valid: atLeast(1), doc: "The shortest session that a member may ask for."},
-	{name: "inter.broker.listener.name", kind: String, null: true, doc: "The listener that brokers reach each other by; without it the first one."},
+	{name: "inter.broker.listener.name", kind: String, null: true, unused: "a cluster is one node yet", doc: "The listener that brokers reach each other by; without it the first one."},
 	{name: "klamm.flush.policy", kind: String, standard: "ack", valid: oneOf("ack", "interval"), doc: "ack: an acknowledged record is on the disk. interval: it is written, and flushed by flush.messages and flush.ms."},
 	{name: "klamm.http.listener", kind: String, standard: "127.0.0.1:9644", doc: "Where metrics and health are served; empty for nowhere."},
 	{name: "klamm.log.format", kind: String, standard: "text", valid: oneOf("text", "json"), doc: "The form of the broker's own log."},
@@ -33,10 +34,10 @@ var brokerKeys = []key{
 	{name: "klamm.scrub.interval.ms", kind: Long, standard: "3600000", valid: atLeast(1000), doc: "How often all stored records are verified."},
 	{name: "listener.security.protocol.map", kind: String, standard: "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", doc: "Which protocol each listener speaks, by the listener's name."},
 	{name: "listeners", kind: List, standard: "PLAINTEXT://127.0.0.1:9092", doc: "Where the broker listens: NAME://host:port, separated by commas."},
-	{name: "log.cleaner.delete.retention.ms", kind: Long, standard: "86400000", valid: atLeast(0), dynamic: true, doc: "Default of the topics' delete.retention.ms."},
-	{name: "log.cleaner.max.compaction.lag.ms", kind: Long, standard: maxLong, valid: atLeast(1), dynamic: true, doc: "Default of the topics' max.compaction.lag.ms."},
-	{name: "log.cleaner.min.cleanable.ratio", kind: Double, standard: "0.5", valid: ratio, dynamic: true, doc: "Default of the topics' min.cleanable.dirty.ratio."},
-	{name: "log.cleaner.min.compaction.lag.ms", kind: Long, standard: "0", valid: atLeast(0), dynamic: true, doc: "Default of the topics' min.compaction.lag.ms."},
+	{name: "log.cleaner.delete.retention.ms", kind: Long, standard: "86400000", valid: atLeast(0), dynamic: true, unused: "logs are not compacted yet", doc: "Default of the topics' delete.retention.ms."},
+	{name: "log.cleaner.max.compaction.lag.ms", kind: Long, standard: maxLong, valid: atLeast(1), dynamic: true, unused: "logs are not compacted yet", doc: "Default of the topics' max.compaction.lag.ms."},
+	{name: "log.cleaner.min.cleanable.ratio", kind: Double, standard: "0.5", valid: ratio, dynamic: true, unused: "logs are not compacted yet", doc: "Default of the topics' min.cleanable.dirty.ratio."},
+	{name: "log.cleaner.min.compaction.lag.ms", kind: Long, standard: "0", valid: atLeast(0), dynamic: true, unused: "logs are not compacted yet", doc: "Default of the topics' min.compaction.lag.ms."},
 	{name: "log.cleanup.policy", kind: List, standard: "delete", valid: listOf("compact", "delete"), dynamic: true, doc: "Default of the topics' cleanup.policy."},
 	{name: "log.dir", kind: List, standard: "./klamm-data", doc: "The folder of the data, where log.dirs is not set."},
 	{name: "log.dirs", kind: List, null: true, doc: "The folders of the data, separated by commas."},
@@ -46,12 +47,12 @@ var brokerKeys = []key{
 	{name: "log.flush.scheduler.interval.ms", kind: Long, standard: maxLong, valid: atLeast(0), doc: "Default of the topics' flush.ms, where log.flush.interval.ms is not set."},
 	{name: "log.index.interval.bytes", kind: Int, standard: "4096", valid: atLeast(0), dynamic: true, doc: "Default of the topics' index.interval.bytes."},
 	{name: "log.index.size.max.bytes", kind: Int, standard: "10485760", valid: atLeast(4), dynamic: true, doc: "Default of the topics' segment.index.bytes."},
-	{name: "log.local.retention.bytes", kind: Long, standard: "-2", valid: atLeast(-2), unused: true, doc: "Default of the topics' local.retention.bytes."},
-	{name: "log.local.retention.ms", kind: Long, standard: "-2", valid: atLeast(-2), unused: true, doc: "Default of the topics' local.retention.ms."},
+	{name: "log.local.retention.bytes", kind: Long, standard: "-2", valid: atLeast(-2), unused: "there is no tiered storage", doc: "Default of the topics' local.retention.bytes."},
+	{name: "log.local.retention.ms", kind: Long, standard: "-2", valid: atLeast(-2), unused: "there is no tiered storage", doc: "Default of the topics' local.retention.ms."},
 	{name: "log.message.timestamp.after.max.ms", kind: Long, standard: "3600000", valid: atLeast(0), dynamic: true, doc: "Default of the topics' message.timestamp.after.max.ms."},
 	{name: "log.message.timestamp.before.max.ms", kind: Long, standard: maxLong, valid: atLeast(0), dynamic: true, doc: "Default of the topics' message.timestamp.before.max.ms."},
 	{name: "log.message.timestamp.type", kind: String, standard: "CreateTime", valid: oneOf("CreateTime", "LogAppendTime"), dynamic: true, doc: "Default of the topics' message.timestamp.type."},
-	{name: "log.preallocate", kind: Boolean, standard: "false", dynamic: true, doc: "Default of the topics' preallocate."},
+	{name: "log.preallocate", kind: Boolean, standard: "false", dynamic: true, unused: "segments grow as they are written", doc: "Default of the topics' preallocate."},
 	{name: "log.retention.bytes", kind: Long, standard: "-1", dynamic: true, doc: "Default of the topics' retention.bytes."},
 	{name: "log.retention.check.interval.ms", kind: Long, standard: "300000", valid: atLeast(1), doc: "How often it is looked for segments to delete."},
 	{name: "log.retention.hours", kind: Int, standard: "168", valid: retention, doc: "Default of the topics' retention.ms in hours, where the finer keys are not set."},
@@ -75,19 +76,19 @@ var brokerKeys = []key{
 	{name: "offset.metadata.max.bytes", kind: Int, standard: "4096", valid: atLeast(0), doc: "The longest text that may go with a committed offset."},
 	{name: "offsets.retention.check.interval.ms", kind: Long, standard: "600000", valid: atLeast(1), doc: "How often it is looked for offsets to forget."},
 	{name: "offsets.retention.minutes", kind: Int, standard: "10080", valid: atLeast(1), doc: "How long the offsets of a group without members are kept."},
-	{name: "offsets.topic.compression.codec", kind: Int, standard: "0", valid: between(0, 4), doc: "The codec of the records in __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."},
+	{name: "offsets.topic.compression.codec", kind: Int, standard: "0", valid: between(0, 4), unused: "offsets are stored as they are", doc: "The codec of the records in __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."},
 	{name: "offsets.topic.num.partitions", kind: Int, standard: "50", valid: atLeast(1), doc: "How many partitions __consumer_offsets is created with."},
 	{name: "offsets.topic.replication.factor", kind: Short, standard: "1", valid: atLeast(1), doc: "How many replicas __consumer_offsets is created with."},
 	{name: "offsets.topic.segment.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The segment.bytes that __consumer_offsets is created with."},
-	{name: "process.roles", kind: List, standard: "broker,controller", unused: true, doc: "Every node is broker and controller."},
+	{name: "process.roles", kind: List, standard: "broker,controller", unused: "every node is broker and controller", doc: "Whether the node is broker, controller or both."},
 	{name: "producer.id.expiration.ms", kind: Int, standard: "86400000", valid: atLeast(1), doc: "How long an idle producer is remembered."},
-	{name: "security.inter.broker.protocol", kind: String, standard: "PLAINTEXT", unused: true, doc: "Always PLAINTEXT: there is no other protocol yet."},
+	{name: "security.inter.broker.protocol", kind: String, standard: "PLAINTEXT", unused: "there is no protocol but PLAINTEXT yet", doc: "The protocol among brokers."},
 	{name: "socket.request.max.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The largest request that is read."},
 	{name: "transaction.state.log.min.isr", kind: Int, standard: "1", valid: atLeast(1), doc: "The min.insync.replicas that __transaction_state is created with."},
 	{name: "transaction.state.log.num.partitions", kind: Int, standard: "50", valid: atLeast(1), doc: "How many partitions __transaction_state is created with."},
 	{name: "transaction.state.log.replication.factor", kind: Short, standard: "1", valid: atLeast(1), doc: "How many replicas __transaction_state is created with."},
 	{name: "transaction.state.log.segment.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The segment.bytes that __transaction_state is created with."},
-	{name: "unclean.leader.election.enable", kind: Boolean, standard: "false", dynamic: true, doc: "Default of the topics' unclean.leader.election.enable."},
+	{name: "unclean.leader.election.enable", kind: Boolean, standard: "false", dynamic: true, unused: "a partition has one replica yet", doc: "Default of the topics' unclean.leader.election.enable."},
 }
 
 var brokerKeyByName = byName(brokerKeys)

@@ -23,7 +23,7 @@ func TestGuideHasTheTables(t *testing.T) {
 	}
 	text := string(raw)
 	for name, table := range map[string]string{
-		"broker":    brokerTable(func(k *key) bool { return !k.unused && !isOwn(k) }),
+		"broker":    brokerTable(func(k *key) bool { return k.unused == "" && !isOwn(k) }),
 		"own":       brokerTable(isOwn),
 		"topic":     topicTable(),
 		"no effect": noEffectList(),
@@ -78,8 +78,8 @@ func topicTable() string {
 			}
 		}
 		doc := k.doc
-		if k.unused {
-			doc = "No effect. " + doc
+		if k.unused != "" {
+			doc += " **No effect**: " + k.unused + "."
 		}
 		fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s | %s |\n", k.name, strings.ToLower(k.kind.String()), cell(k), k.valid.takes, strings.Join(brokers, ", "), doc)
 	}
@@ -99,7 +99,7 @@ func cell(k *key) string {
 func noEffectList() string {
 	all := maps.Clone(unusedKeys)
 	for _, k := range brokerKeys {
-		if k.unused {
+		if k.unused != "" {
 			all[k.name] = k.standard
 		}
 	}

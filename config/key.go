@@ -36,7 +36,7 @@ type key struct {
 	null     bool   // there is no default
 	valid    rule
 	doc      string
-	unused   bool   // shown, for who reads it, but nothing follows from it
+	unused   string // why nothing follows from it, where it is only shown
 	dynamic  bool   // of a broker's key: may be set at run time
 	broker   string // of a topic's key: the broker's key that holds the default for topics
 }

@@ -52,8 +52,11 @@ func TestTopicDefaultsAreTheBrokers(t *testing.T) {
 		if got := b.topicValue(k, nil, nil); got != k.standard {
 			t.Errorf("%s resolves to %q, want %q", k.name, got, k.standard)
 		}
-		if holder.dynamic == k.unused {
-			t.Errorf("%s: dynamic is %v, but %s being unused is %v", holder.name, holder.dynamic, k.name, k.unused)
+		if holder.unused != k.unused {
+			t.Errorf("%s has no effect because %q, %s because %q", k.name, k.unused, holder.name, holder.unused)
+		}
+		if k.unused == "" && !holder.dynamic {
+			t.Errorf("%s cannot be set at run time", holder.name)
 		}
 	}
 }

@@ -41,7 +41,10 @@ func TestListeners(t *testing.T) {
 			if c.advertised == "" {
 				c.advertised = c.bound
 			}
-			b := load(t, c.sets...)
+			b, _, err := Load("", nil, c.sets)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := addresses(b.Listeners); got != c.bound {
 				t.Errorf("bound to %s, want %s", got, c.bound)
 			}

@@ -118,23 +118,30 @@ func (s setting) unset(k *key) bool {
 	return s.value == "" && (k.null || k.kind != String && k.kind != List)
 }
 
+// check tells whether a key that is known takes the value.
+func (s setting) check(k *key) error {
+	if k == nil || s.unset(k) {
+		return nil
+	}
+	return k.check(s.value)
+}
+
 // judge returns a warning's text, or why the setting cannot be accepted.
 func (s setting) judge(name string) (warning string, err error) {
 	k := brokerKeyByName[name]
 	standard, unused := isUnused(name)
-	if k != nil {
-		standard, unused = k.standard, k.unused
+	why := ""
+	if k != nil && k.unused != "" {
+		standard, unused, why = k.standard, true, ": "+k.unused
 	}
-	asked := s.value != standard
+	asked := s.value != "" && s.value != standard
 	switch {
 	case asked && isSecurity(name):
 		return "", fmt.Errorf("%s: there is no security yet; remove the key to start without it", name)
 	case asked && unused:
-		return name + " has no effect here", nil
-	case k != nil && !s.unset(k):
-		return "", k.check(s.value)
+		return name + " has no effect here" + why, s.check(k)
 	case k != nil || unused:
-		return "", nil
+		return "", s.check(k)
 	}
 	if near := nearest(name); near != "" {
 		return fmt.Sprintf("%q is not a known key; did you mean %s?", name, near), nil

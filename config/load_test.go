@@ -78,8 +78,9 @@ func TestWarnings(t *testing.T) {
 	for set, want := range map[string]string{
 		"zookeeper.connect=localhost:2181":         "zookeeper.connect has no effect here",
 		"num.io.threads=9":                         "num.io.threads has no effect here",
+		"log.cleaner.min.cleanable.ratio=0.9":      "log.cleaner.min.cleanable.ratio has no effect here: logs are not compacted yet",
 		"num.io.threads=8":                         "",
-		"process.roles=broker":                     "process.roles has no effect here",
+		"process.roles=broker":                     "process.roles has no effect here: every node is broker and controller",
 		"process.roles=broker,controller":          "",
 		"controller.quorum.voters=1@a:9093":        "controller.quorum.voters has no effect here",
 		"listener.name.internal.x=y":               "listener.name.internal.x has no effect here",
@@ -132,6 +133,7 @@ func TestRefused(t *testing.T) {
 		"log.roll.ms=0":                          "Value must be at least 1",
 		"klamm.flush.policy=never":               "String must be one of: ack, interval",
 		"klamm.http.listener=9644":               "klamm.http.listener",
+		"log.preallocate=maybe":                  "Expected value to be either true or false",
 		"log.dir=":                               "names no folder",
 		"noequals":                               "want key=value",
 		"=5":                                     "want key=value",

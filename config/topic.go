@@ -48,8 +48,9 @@ type Topic struct {
 }
 
 // Topic resolves a topic's configuration: what is set for it, else what was set
-// for all brokers at run time, else what this broker was started with, else the
-// default. An error wraps INVALID_CONFIG.
+// at run time for all brokers (for one that has values of its own, with those
+// over them), else what this broker was started with, else the default. An error
+// wraps INVALID_CONFIG.
 func (b *Broker) Topic(everyBroker, overrides map[string]string) (*Topic, error) {
 	r := resolver{broker: b, everyBroker: everyBroker, overrides: overrides}
 	t := &Topic{
