@@ -28,6 +28,7 @@ any other Kafka cluster.
 		newServeCommand(env),
 		newTopicCommand(env),
 		newProduceCommand(env),
+		newConsumeCommand(env),
 		newVersionCommand(env),
 	)
 	return root

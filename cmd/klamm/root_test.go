@@ -85,6 +85,15 @@ func TestExitCodes(t *testing.T) {
 		{"produce a --key x -K :", exitUsage, "--key is the key of every record"},
 		{"produce a nosuchfile", exitFail, "no such file"},
 		{"produce a", exitFail, "no broker answers"},
+		{"consume", exitUsage, "needs more: klamm consume TOPIC…"},
+		{"consume a --from noon", exitUsage, `"noon" is no place to begin`},
+		{"consume a --from -3", exitFail, "no broker answers"},
+		{"consume a -f %q", exitUsage, "%q is unknown"},
+		{"consume a -o xml", exitUsage, "it is text or json"},
+		{"consume a -o json -f %s", exitUsage, "--format is for --output text"},
+		{"consume a -n 0", exitUsage, "it is 1 or more"},
+		{"consume a -g g -p 1", exitUsage, "--partition does not go with --group"},
+		{"consume a b -p 1", exitUsage, "--partition goes with one topic"},
 	} {
 		got := try(t, "", strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.errOut, c.says) {
