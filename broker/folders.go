@@ -198,7 +198,7 @@ func (b *Broker) openLog(f *folder, img *metadata.Image, t *metadata.Topic, tp p
 
 // topicConfig is how a topic's logs behave.
 func (b *Broker) topicConfig(img *metadata.Image, topic string) (log.Config, error) {
-	t, err := b.config.Topic(img.Config(metadata.BrokerResource("")), img.Config(metadata.TopicResource(topic)))
+	t, err := b.config.Topic(img.BrokerConfig(b.config.NodeID), img.Config(metadata.TopicResource(topic)))
 	if err != nil {
 		return log.Config{}, fmt.Errorf("configuration of topic %s: %w", topic, err)
 	}

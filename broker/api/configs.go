@@ -39,7 +39,6 @@ func (h *Handler) describeConfigs(r *listener.Request, req *kmsg.DescribeConfigs
 
 func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigsRequestResource) ([]config.Entry, error) {
 	img := h.image()
-	everyBroker := img.Config(metadata.BrokerResource(""))
 	switch name := asked.ResourceName; asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		if !h.allowed(r, security.DescribeConfigs, topicResource(name)) {
@@ -51,7 +50,7 @@ func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigs
 		if _, found := img.Topic(name); !found {
 			return nil, kerr.UnknownTopicOrPartition
 		}
-		return h.config.DescribeTopic(everyBroker, img.Config(metadata.TopicResource(name))), nil
+		return h.config.DescribeTopic(img.BrokerConfig(h.config.NodeID), img.Config(metadata.TopicResource(name))), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if !h.allowed(r, security.DescribeConfigs, security.ClusterResource) {
 			return nil, kerr.ClusterAuthorizationFailed

@@ -47,7 +47,8 @@ type fetch struct {
 	req     *kmsg.FetchRequest
 	session *fetchsession.Fetch
 	targets []fetchTarget // for each of session.Wanted
-	left    int           // bytes the answer may still grow by
+	most    int           // bytes that the answer may have
+	left    int           // bytes that it may still grow by
 }
 
 // fetchTarget is where a wanted partition is to be read, or why it is not.
@@ -57,7 +58,7 @@ type fetchTarget struct {
 }
 
 func (h *Handler) newFetch(r *listener.Request, req *kmsg.FetchRequest, session *fetchsession.Fetch) *fetch {
-	f := &fetch{req: req, session: session, targets: make([]fetchTarget, len(session.Wanted))}
+	f := &fetch{req: req, session: session, most: int(min(req.MaxBytes, h.config.FetchMaxBytes)), targets: make([]fetchTarget, len(session.Wanted))}
 	for i, w := range session.Wanted {
 		f.targets[i] = h.fetchTarget(r, req, w)
 	}
@@ -135,7 +136,7 @@ func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetch
 // read answers each partition with what is there now, and reports whether that
 // is worth answering before the deadline.
 func (f *fetch) read() (answer []fetchedPartition, enough bool) {
-	f.left = int(f.req.MaxBytes)
+	f.left = f.most
 	answer = make([]fetchedPartition, len(f.targets))
 	got := 0
 	for i := range f.targets {

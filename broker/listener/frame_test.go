@@ -71,10 +71,9 @@ func TestLimitOfTheFirstFrame(t *testing.T) {
 }
 
 func TestForgedLengthCostsNothing(t *testing.T) {
-	inBubble(t, Config{SlowTimeout: time.Second}, echo, func(t *testing.T, s *server) {
+	inBubble(t, Config{SlowTimeout: time.Second}, (*Request).ReplyNothing, func(t *testing.T, s *server) {
 		conn := s.dial()
 		send(t, conn, frameOf(metadata, 1, nil))
-		expect(t, conn, 1, "")
 		began := time.Now()
 		send(t, conn, binary.BigEndian.AppendUint32(nil, 100<<20))
 		synctest.Wait()
@@ -86,6 +85,20 @@ func TestForgedLengthCostsNothing(t *testing.T) {
 			t.Errorf("it held the connection for %s", took)
 		}
 		s.counts.ended(t, "slow", 1)
+	})
+}
+
+// TestBeliefHasALimit: a client that sent much once is believed less the next time.
+func TestBeliefHasALimit(t *testing.T) {
+	inBubble(t, Config{}, (*Request).ReplyNothing, func(t *testing.T, s *server) {
+		conn := s.dial()
+		send(t, conn, frameOf(metadata, 1, nil), frameOf(metadata, 2, make([]byte, 2*believedMost)))
+		send(t, conn, binary.BigEndian.AppendUint32(nil, 100<<20))
+		synctest.Wait()
+		if used := s.budget.Used(); used != believedMost {
+			t.Errorf("a length without bytes holds %d bytes, want %d", used, believedMost)
+		}
+		conn.Close()
 	})
 }
 

@@ -192,12 +192,14 @@ func TestStopCutsClientsThatDoNotRead(t *testing.T) {
 
 // TestRunWaitsForItsWriters has a goroutine of the listener's held up in Release.
 func TestRunWaitsForItsWriters(t *testing.T) {
-	inBubble(t, Config{}, func(r *Request) {
-		r.Reply(Part{Release: func() { time.Sleep(time.Hour) }})
-	}, func(t *testing.T, s *server) {
+	h := newHeld()
+	inBubble(t, Config{}, h.handle, func(t *testing.T, s *server) {
 		conn := s.dial()
 		send(t, conn, frameOf(produce, 1, nil))
+		r := <-h.begun
+		synctest.Wait()
 		began := time.Now()
+		r.Reply(Part{Release: func() { time.Sleep(time.Hour) }})
 		expect(t, conn, 1, "")
 		s.stop()
 		if took := time.Since(began); took != time.Hour {

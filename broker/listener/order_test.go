@@ -3,6 +3,7 @@ package listener
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -195,6 +196,28 @@ func TestPartsAreReleasedThoughNobodyReadsThem(t *testing.T) {
 		synctest.Wait()
 		if released != 3 {
 			t.Fatalf("%d parts were released, want 3", released)
+		}
+	})
+}
+
+// TestAnswersBehindAFailedWriteAreReleased has the client go while one answer is
+// being written and another waits for its turn.
+func TestAnswersBehindAFailedWriteAreReleased(t *testing.T) {
+	h := newHeld()
+	var released atomic.Int32
+	inBubble(t, Config{}, h.handle, func(t *testing.T, s *server) {
+		conn := s.dial()
+		send(t, conn, frameOf(produce, 1, nil), frameOf(produce, 2, nil))
+		first, second := <-h.begun, <-h.begun
+		synctest.Wait()
+		for _, r := range []*Request{first, second} {
+			r.Reply(Part{Bytes: []byte("x"), Release: func() { released.Add(1) }})
+			synctest.Wait()
+		}
+		conn.Close()
+		synctest.Wait()
+		if n := released.Load(); n != 2 {
+			t.Fatalf("%d parts were released, want 2", n)
 		}
 	})
 }

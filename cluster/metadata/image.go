@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"iter"
+	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/klamm-io/klamm/protocol"
@@ -103,6 +105,21 @@ func (i *Image) NumBrokers() int { return i.brokers.count }
 func (i *Image) Config(r Resource) map[string]string {
 	set, _ := i.configs.get(r)
 	return set
+}
+
+// BrokerConfig returns the configs set at run time that count for one broker: its
+// own over those of all brokers. The map is not to be changed.
+func (i *Image) BrokerConfig(id int32) map[string]string {
+	every, own := i.Config(BrokerResource("")), i.Config(BrokerResource(strconv.Itoa(int(id))))
+	if len(own) == 0 {
+		return every
+	}
+	merged := maps.Clone(every)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	maps.Copy(merged, own)
+	return merged
 }
 
 // Features yields the finalized feature levels (KIP-584), sorted by name.
