@@ -20,16 +20,18 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encode returns the state as a snapshot file holds it: of each producer the
-// last batch alone, so that of others sent again after a restart only that they
-// come too late can be said.
+// encode returns the state as a snapshot file holds it. Kafka writes one entry
+// for each producer, for its last batch; a reader lets a later entry replace an
+// earlier one. So the batches before the last stand in entries before its own:
+// Kafka reads the file as one of its own, and a batch that is sent again after a
+// restart is recognised here, be it the last or not.
 func (p *producers) encode() []byte {
 	out := make([]byte, snapshotHeaderSize, snapshotHeaderSize+len(p.byID)*snapshotEntrySize)
 	for _, id := range slices.Sorted(maps.Keys(p.byID)) {
 		out = p.byID[id].encode(out, id)
 	}
 	binary.BigEndian.PutUint16(out, snapshotVersion)
-	binary.BigEndian.PutUint32(out[6:], uint32(len(p.byID)))
+	binary.BigEndian.PutUint32(out[6:], uint32((len(out)-snapshotHeaderSize)/snapshotEntrySize))
 	binary.BigEndian.PutUint32(out[2:], crc32.Checksum(out[6:], castagnoli))
 	return out
 }
@@ -37,16 +39,23 @@ func (p *producers) encode() []byte {
 func (k *producer) encode(out []byte, id int64) []byte {
 	last := batchMeta{LastSequence: -1, LastOffset: -1, OffsetDelta: 0}
 	if n := len(k.batches); n > 0 {
+		for _, m := range k.batches[:n-1] {
+			out = k.encodeEntry(out, id, m, m.Timestamp, -1)
+		}
 		last = k.batches[n-1]
 	}
+	return k.encodeEntry(out, id, last, k.timestamp, k.txnFirstOffset)
+}
+
+func (k *producer) encodeEntry(out []byte, id int64, m batchMeta, timestamp, txnFirstOffset int64) []byte {
 	out = binary.BigEndian.AppendUint64(out, uint64(id))
 	out = binary.BigEndian.AppendUint16(out, uint16(k.epoch))
-	out = binary.BigEndian.AppendUint32(out, uint32(last.LastSequence))
-	out = binary.BigEndian.AppendUint64(out, uint64(last.LastOffset))
-	out = binary.BigEndian.AppendUint32(out, uint32(last.OffsetDelta))
-	out = binary.BigEndian.AppendUint64(out, uint64(k.timestamp))
+	out = binary.BigEndian.AppendUint32(out, uint32(m.LastSequence))
+	out = binary.BigEndian.AppendUint64(out, uint64(m.LastOffset))
+	out = binary.BigEndian.AppendUint32(out, uint32(m.OffsetDelta))
+	out = binary.BigEndian.AppendUint64(out, uint64(timestamp))
 	out = binary.BigEndian.AppendUint32(out, uint32(k.coordinatorEpoch))
-	return binary.BigEndian.AppendUint64(out, uint64(k.txnFirstOffset))
+	return binary.BigEndian.AppendUint64(out, uint64(txnFirstOffset))
 }
 
 var errSnapshot = errors.New("not a sound producers' snapshot")
@@ -72,8 +81,13 @@ func decodeProducers(raw []byte, now int64) (*producers, error) {
 	return p, nil
 }
 
+// restore takes over an entry. What an earlier one said of the same producer and
+// epoch is of the batches before.
 func (p *producers) restore(id int64, k *producer, now int64) {
 	k.active = now
+	if before := p.byID[id]; before != nil && before.epoch == k.epoch && len(before.batches) < remembered {
+		k.batches = append(before.batches, k.batches...)
+	}
 	p.byID[id] = k
 	if k.txnFirstOffset >= 0 {
 		p.open = append(p.open, openTxn{firstOffset: k.txnFirstOffset, producerID: id})

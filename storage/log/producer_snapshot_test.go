@@ -53,12 +53,19 @@ func TestSnapshotIsThatOfKafka(t *testing.T) {
 	p := newProducers()
 	replayKafka(t, p, "00000000000000000000.log")
 	want := kafkaFile(t, "00000000000000000028.snapshot")
+	all := p.encode()
+	for _, k := range p.byID {
+		k.batches = k.batches[max(0, len(k.batches)-1):] // Kafka writes no more than the last
+	}
 	if got := p.encode(); !bytes.Equal(got, want) {
 		t.Errorf("after the same batches Kafka's snapshot is\n%x\nnot\n%x", want, got)
 	}
 	restored, err := decodeProducers(want, 0)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if ours, err := decodeProducers(all, 0); err != nil || len(ours.byID) != len(restored.byID) {
+		t.Errorf("with the batches before the last: %d producers, %v", len(ours.byID), err)
 	}
 	if first, open := restored.firstUnstable(); first != 23 || !open {
 		t.Errorf("the open transaction: got %d, %v", first, open)
@@ -86,6 +93,28 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	}
 	if got, err := decodeProducers(newProducers().encode(), 0); err != nil || len(got.byID) != 0 {
 		t.Errorf("no producers: got %+v, %v", got, err)
+	}
+}
+
+// A batch that was sent again is recognised after a restart too, whichever of the
+// last five it is.
+func TestSnapshotRemembersTheLastBatches(t *testing.T) {
+	p := newProducers()
+	for i := range int64(7) {
+		p.update(sent{9, 0, int32(3 * i), 3, 100 + 3*i, false}.batch(t), 0)
+	}
+	restored, err := decodeProducers(p.encode(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(restored, p) {
+		t.Errorf("restored %+v, want %+v", restored.byID[9], p.byID[9])
+	}
+	for i := range int64(7) {
+		duplicate, err := restored.check(sent{9, 0, int32(3 * i), 3, 0, false}.batch(t), FromClient)
+		if found := duplicate != nil && duplicate.firstOffset() == 100+3*i; found != (i >= 2) {
+			t.Errorf("batch %d: duplicate %+v, %v", i, duplicate, err)
+		}
 	}
 }
 
