@@ -29,6 +29,7 @@ any other Kafka cluster.
 		newTopicCommand(env),
 		newProduceCommand(env),
 		newConsumeCommand(env),
+		newGroupCommand(env),
 		newVersionCommand(env),
 	)
 	return root

@@ -94,6 +94,14 @@ func TestExitCodes(t *testing.T) {
 		{"consume a -n 0", exitUsage, "it is 1 or more"},
 		{"consume a -g g -p 1", exitUsage, "--partition does not go with --group"},
 		{"consume a b -p 1", exitUsage, "--partition goes with one topic"},
+		{"group describe", exitUsage, "needs more: klamm group describe GROUP…"},
+		{"group reset g --topic t", exitUsage, "exactly one of --to-earliest, --to-latest, --to-offset, --to-datetime, --shift-by"},
+		{"group reset g --topic t --to-latest --shift-by 1", exitUsage, "exactly one of"},
+		{"group reset g --to-latest", exitUsage, "either --topic or --all-topics"},
+		{"group reset g --to-latest --topic t --all-topics", exitUsage, "either --topic or --all-topics"},
+		{"group reset g --topic t --to-datetime noon", exitUsage, `"noon" is no time`},
+		{"group reset g --topic t:x --to-latest", exitUsage, `"x" is no partition`},
+		{"group reset g --topic t --to-offset 0", exitFail, "no broker answers"},
 	} {
 		got := try(t, "", strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.errOut, c.says) {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+func newGroupDeleteCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:               "delete GROUP…",
+		Short:             "Delete groups that have no members, and their offsets",
+		Args:              arguments(1, -1),
+		ValidArgsFunction: env.completeGroups(-1),
+		RunE: func(cmd *cobra.Command, groups []string) error {
+			return env.withAdmin(cmd.Context(), func(admin *kadm.Client) error {
+				return env.deleteGroups(cmd.Context(), admin, groups)
+			})
+		},
+	}
+}
+
+func (e *environment) deleteGroups(ctx context.Context, admin *kadm.Client, groups []string) error {
+	responses, err := admin.DeleteGroups(ctx, groups...)
+	if err != nil {
+		return fmt.Errorf("delete groups: %s", reason(err, ""))
+	}
+	var failed failures
+	for _, r := range responses.Sorted() {
+		switch {
+		case r.Err == nil:
+			fmt.Fprintf(e.out, "group %s deleted\n", r.Group)
+		case errors.Is(r.Err, kerr.GroupIDNotFound):
+			failed.add("%w", unknownGroup(ctx, admin, r.Group))
+		case errors.Is(r.Err, kerr.NonEmptyGroup):
+			failed.add("group %s has members: stop them first. See `klamm group describe %s`", r.Group, r.Group)
+		default:
+			failed.add("delete group %s: %s", r.Group, reason(r.Err, ""))
+		}
+	}
+	return failed.err()
+}
