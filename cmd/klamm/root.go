@@ -30,6 +30,7 @@ any other Kafka cluster.
 		newProduceCommand(env),
 		newConsumeCommand(env),
 		newGroupCommand(env),
+		newConfigCommand(env),
 		newVersionCommand(env),
 	)
 	return root

@@ -102,6 +102,13 @@ func TestExitCodes(t *testing.T) {
 		{"group reset g --topic t --to-datetime noon", exitUsage, `"noon" is no time`},
 		{"group reset g --topic t:x --to-latest", exitUsage, `"x" is no partition`},
 		{"group reset g --topic t --to-offset 0", exitFail, "no broker answers"},
+		{"config describe", exitUsage, "needs more: klamm config describe topic NAME | broker [ID]"},
+		{"config describe topic", exitUsage, "name the topic: klamm config describe topic NAME"},
+		{"config describe group g", exitUsage, "it is topic or broker"},
+		{"config describe broker one", exitUsage, `"one" is no broker`},
+		{"config alter topic t", exitUsage, "nothing to alter"},
+		{"config alter topic t --set k", exitUsage, "KEY=VALUE"},
+		{"config alter broker --set k=v", exitFail, "no broker answers"},
 	} {
 		got := try(t, "", strings.Fields(c.args)...)
 		if got.code != c.code || !strings.Contains(got.errOut, c.says) {

@@ -57,21 +57,14 @@ func (a *topicAlteration) alter(ctx context.Context, env *environment, admin *ka
 }
 
 func (a *topicAlteration) alterConfigs(ctx context.Context, env *environment, admin *kadm.Client, topics []string) error {
-	request, done := admin.AlterTopicConfigs, "changed"
-	if a.dryRun {
-		request, done = admin.ValidateAlterTopicConfigs, "could be changed"
-	}
-	responses, err := request(ctx, a.changes, topics...)
-	if err != nil {
-		return fmt.Errorf("alter configs: %s", reason(err, ""))
-	}
 	var failed failures
-	for _, r := range responses {
-		if r.Err != nil {
-			failed.add("%w", topicFailure(ctx, admin, "alter configs of", r.Name, r.Err, r.ErrMessage))
+	for _, topic := range topics {
+		target := configTarget{kind: kindTopic, name: topic}
+		if err := target.alter(ctx, admin, a.changes, a.dryRun); err != nil {
+			failed.add("%w", err)
 			continue
 		}
-		fmt.Fprintf(env.out, "configs of topic %s %s\n", r.Name, done)
+		fmt.Fprintf(env.out, "configs of %s %s\n", target, changedWords(a.dryRun))
 	}
 	return failed.err()
 }
