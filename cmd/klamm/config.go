@@ -69,6 +69,9 @@ func (t configTarget) failure(ctx context.Context, admin *kadm.Client, doing str
 	if t.kind == kindTopic && errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return unknownTopic(ctx, admin, t.name)
 	}
+	if brokers, listErr := admin.ListBrokers(ctx); listErr == nil && len(t.broker) > 0 && !slices.Contains(brokers.NodeIDs(), t.broker[0]) {
+		return fmt.Errorf("there is no broker %s: there are %s", t.name, joinInts(brokers.NodeIDs()))
+	}
 	return fmt.Errorf("%s configs of %s: %s", doing, t, reason(err, clusterSays))
 }
 

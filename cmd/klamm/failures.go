@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -71,7 +72,10 @@ func reason(err error, clusterSays string) string {
 	var system *os.SyscallError
 	var lookup *net.DNSError
 	var kafka *kerr.Error
+	var shards *kadm.ShardErrors
 	switch {
+	case errors.As(err, &shards) && len(shards.Errs) > 0:
+		return reason(shards.Errs[0].Err, clusterSays)
 	case errors.As(err, &system):
 		return system.Err.Error()
 	case errors.As(err, &lookup):

@@ -95,7 +95,10 @@ func joinInts(ints []int32) string {
 
 func (t *table) write(w io.Writer) error {
 	aligned := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{t.header}, t.rows...) {
+	if t.header != nil {
+		fmt.Fprintln(aligned, strings.Join(t.header, "\t"))
+	}
+	for _, row := range t.rows {
 		fmt.Fprintln(aligned, strings.Join(row, "\t"))
 	}
 	return aligned.Flush()

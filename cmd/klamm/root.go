@@ -31,6 +31,7 @@ any other Kafka cluster.
 		newConsumeCommand(env),
 		newGroupCommand(env),
 		newConfigCommand(env),
+		newLogCommand(env),
 		newVersionCommand(env),
 	)
 	return root
