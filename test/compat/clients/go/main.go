@@ -2,7 +2,7 @@
 //
 //	clients CLIENT VERB BOOTSTRAP TOPIC [name=value …]
 //
-// CLIENT is franz-go, sarama or kafka-go. The verbs, their options and the
+// CLIENT is franz-go, sarama, kafka-go or kcat. The verbs, their options and the
 // lines of JSON that they read and print are described in ../README.md.
 package main
 
@@ -35,6 +35,7 @@ var clients = map[string]map[string]verb{
 	"franz-go": {"produce": franzProduce, "consume": franzConsume, "group": franzGroup},
 	"sarama":   {"produce": saramaProduce, "consume": saramaConsume, "group": saramaGroup},
 	"kafka-go": {"produce": kafkagoProduce, "consume": kafkagoConsume, "group": kafkagoGroup},
+	"kcat":     {"produce": kcatProduce, "consume": kcatConsume, "group": kcatGroup},
 }
 
 func main() {
