@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // ErrMalformed says that a request's body is not what its API and version make
@@ -58,9 +59,10 @@ func (v versions) has(version int16) bool { return version >= v[0] && version < 
 // Check walks the body of a request and proves every count and length in it
 // against the bytes that are there, that nothing is null which must not be, and
 // that nothing follows the end. So a decoder that believes counts can be let at
-// it. It returns how many array elements there are, which bounds what decoding
-// allocates beyond the body's own size. It allocates nothing itself, but for an
-// error, which wraps ErrMalformed and names the field.
+// it. It returns how many elements there are, which bounds what decoding
+// allocates beyond the body's own size: those of arrays, and the tagged fields
+// that nobody knows, which a decoder keeps too. It allocates nothing itself, but
+// for an error, which wraps ErrMalformed and names the field.
 func Check(key, version int16, body []byte) (elements int, err error) {
 	s, known := schemas[key]
 	if !known || version < s.from || version > s.to {
@@ -222,7 +224,7 @@ func (w *walk) length(short, nullable bool) (n int, ok bool) {
 		if !ok {
 			return 0, false
 		}
-		if v > 1<<31 {
+		if v > math.MaxInt32+1 {
 			return 0, w.fail("its length is absurd")
 		}
 		n = int(v) - 1
@@ -245,9 +247,10 @@ func (w *walk) length(short, nullable bool) (n int, ok bool) {
 	return n, true
 }
 
+// uvarint reads a number of at most 32 bits, in at most the five bytes they need.
 func (w *walk) uvarint() (uint64, bool) {
 	v, n := binary.Uvarint(w.left)
-	if n <= 0 || n > 5 {
+	if n <= 0 || n > 5 || v > math.MaxUint32 {
 		return 0, w.fail("it has no sound length")
 	}
 	w.left = w.left[n:]
@@ -282,9 +285,14 @@ func (w *walk) tag(fields []field) bool {
 	if !ok || size > uint64(len(w.left)) {
 		return w.fail("it is cut short")
 	}
-	f := knownTag(fields, number, w.version)
+	f := knownTag(fields, number)
 	if f == nil {
+		w.elements++
 		return w.skip(int(size))
+	}
+	if !f.tag.versions.has(w.version) {
+		w.field = f.name
+		return w.fail("its tag is not one of this version")
 	}
 	after := w.left[size:]
 	w.left = w.left[:size]
@@ -300,9 +308,11 @@ func (w *walk) tag(fields []field) bool {
 	return true
 }
 
-func knownTag(fields []field, number uint64, version int16) *field {
+// knownTag finds a tagged field by its number, which has one meaning in all
+// versions: a version that does not have the field must not carry its tag.
+func knownTag(fields []field, number uint64) *field {
 	for i := range fields {
-		if t := fields[i].tag; t != nil && t.number == number && t.versions.has(version) {
+		if t := fields[i].tag; t != nil && t.number == number {
 			return &fields[i]
 		}
 	}
