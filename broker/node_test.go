@@ -302,3 +302,9 @@ func (n *node) holds(topic string, offset int64, want ...string) {
 		n.t.Fatalf("%s from %d holds %q, want %q", topic, offset, got, want)
 	}
 }
+
+// putTo produces one batch to one partition and returns the error's code.
+func (n *node) putTo(topic string, partition int32, batch []byte) int16 {
+	n.t.Helper()
+	return ask[*kmsg.ProduceResponse](n, produceRequest(9, topic, partition, -1, batch)).Topics[0].Partitions[0].ErrorCode
+}

@@ -76,7 +76,9 @@ func (l *Log) flushOnce() error {
 	l.lastFlush.Store(time.Now().UnixMilli())
 	l.flushed.Store(p.end.offset)
 	l.bookmarks.setFlushed(p.end)
-	if l.onCommitted != nil && l.Config().FlushOnAck {
+	// Whatever the configuration says by now: a produce may have been told to wait
+	// for this flush before it changed.
+	if l.onCommitted != nil {
 		l.onCommitted(p.end.offset)
 	}
 	return nil
