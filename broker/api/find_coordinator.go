@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -48,9 +49,7 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 	if err != nil {
 		c.NodeID, c.Host, c.Port = -1, "", -1
 		c.ErrorCode = errorCode(err)
-		if r.Version >= 4 {
-			c.ErrorMessage = addressOf(messageOf(err))
-		}
+		c.ErrorMessage = addressOf(messageOf(err))
 		return c
 	}
 	e, _ := endpointOf(node, r.Conn.Listener)
@@ -61,8 +60,16 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 	return c
 }
 
+// errNoTransactions is how a producer with a transactional.id is refused, here and
+// by InitProducerId. No code says it better that every client takes as final:
+// librdkafka asks again for ever after anything but a refused authorization.
+var errNoTransactions = fmt.Errorf("transactions are not served here yet; produce without transactional.id: %w", kerr.TransactionalIDAuthorizationFailed)
+
 // messageOf is an error's text for a client.
 func messageOf(err error) string {
+	if errors.Is(err, errNoTransactions) {
+		return err.Error()
+	}
 	if e := kerr.ErrorForCode(errorCode(err)); e != nil {
 		return e.Error()
 	}
@@ -76,7 +83,7 @@ func (h *Handler) findGroupCoordinator(r *listener.Request, keyType int8, key st
 			return nil, kerr.GroupAuthorizationFailed
 		}
 	case txnKey:
-		return nil, fmt.Errorf("transactions are not served: %w", kerr.InvalidRequest)
+		return nil, errNoTransactions
 	default:
 		return nil, fmt.Errorf("coordinator type %d: %w", keyType, kerr.InvalidRequest)
 	}

@@ -33,7 +33,7 @@ func (h *Handler) initProducerID(r *listener.Request, req *kmsg.InitProducerIDRe
 	id, err := int64(-1), error(nil)
 	switch {
 	case req.TransactionalID != nil:
-		err = kerr.InvalidRequest
+		err = errNoTransactions
 	case !h.allowed(r, security.IdempotentWrite, security.ClusterResource) && !h.allowed(r, security.Write, topicResource("")):
 		err = kerr.ClusterAuthorizationFailed
 	default:

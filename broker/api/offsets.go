@@ -105,17 +105,22 @@ func refuseCommit(topics []kmsg.OffsetCommitRequestTopic, why error) []kmsg.Offs
 
 // mergeCommitted puts a topic's partitions together, whoever answered them.
 func mergeCommitted(topics, more []kmsg.OffsetCommitResponseTopic) []kmsg.OffsetCommitResponseTopic {
+	type topicKey struct {
+		name string
+		id   [16]byte
+	}
+	at := make(map[topicKey]int, len(topics)+len(more))
+	for i, t := range topics {
+		at[topicKey{t.Topic, t.TopicID}] = i
+	}
 	for _, m := range more {
-		merged := false
-		for i := range topics {
-			if topics[i].Topic == m.Topic && topics[i].TopicID == m.TopicID {
-				topics[i].Partitions = append(topics[i].Partitions, m.Partitions...)
-				merged = true
-			}
+		key := topicKey{m.Topic, m.TopicID}
+		if i, known := at[key]; known {
+			topics[i].Partitions = append(topics[i].Partitions, m.Partitions...)
+			continue
 		}
-		if !merged {
-			topics = append(topics, m)
-		}
+		at[key] = len(topics)
+		topics = append(topics, m)
 	}
 	return topics
 }
