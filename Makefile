@@ -1,0 +1,52 @@
+# What can be done with Klamm, by name; `make` alone says so. CI calls .ci/run, which calls `make test`.
+
+GO            ?= go
+LINT          := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZ_TIME     ?= 20s
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help build run test unit compat chaos race lint bench fuzz clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts $$'\t'
+
+build: ## build bin/klamm
+	@$(GO) build -trimpath -o bin/klamm ./cmd/klamm
+
+run: build ## start a broker on 127.0.0.1:9092 with its data in ./klamm-data
+	@exec bin/klamm serve
+
+test: unit compat ## all tests that should pass before a change goes in; under 15 minutes
+
+unit: ## go vet and go test; needs Go alone
+	$(GO) vet ./... && $(GO) vet -tags compat,chaos ./test/...
+	$(GO) test ./...
+
+compat: ## real clients and Apache's tools against a broker; says which are left out, for want of a runtime
+	$(GO) test -tags compat -count=1 -timeout 15m ./test/compat/... -v 2>&1 | test/compat/summary
+
+chaos: ## kill -9 under load, again and again
+	$(GO) test -tags chaos -count=1 -timeout 15m ./test/chaos/...
+
+race: ## the unit tests under the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt and golangci-lint
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) run $(LINT) run ./...
+
+bench: ## Klamm and Apache Kafka in turn, as the table of the README
+	$(GO) run ./test/bench
+
+fuzz: ## every fuzz target for FUZZ_TIME
+	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
+	| while read -r package file; do \
+	    sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file" | while read -r target; do \
+	      echo "$$package $$target"; $(GO) test "$$package" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_TIME); \
+	    done; \
+	  done
+
+clean: ## remove what was built and fetched; not the data
+	rm -rf bin .cache
