@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import kafkajs from "kafkajs";
 import { codecs } from "./codecs.js";
-import { bytes, emit, inputEnded, readRecords, text } from "./lines.js";
+import { bytes, emit, exit, inputEnded, readRecords, text } from "./lines.js";
 
 const { Kafka, logLevel } = kafkajs;
 const [verb, bootstrap, topic, ...rest] = process.argv.slice(2);
@@ -115,8 +115,8 @@ async function group() {
 
 try {
   await { produce, consume, group }[verb]();
-  process.exit(0);
+  exit(0);
 } catch (err) {
   emit("error", { message: String(err.stack) });
-  process.exit(1);
+  exit(1);
 }

@@ -21,3 +21,8 @@ export function inputEnded() {
     process.stdin.resume();
   });
 }
+
+// exit ends the program once all that it printed is written: a pipe takes it bit by bit.
+export function exit(status) {
+  process.stdout.write("", () => process.exit(status));
+}

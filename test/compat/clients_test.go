@@ -1,0 +1,248 @@
+//go:build compat
+
+package compat
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/klamm-io/klamm/test/brokers"
+)
+
+// client is one of the programs under clients, all of which have one command line.
+type client struct {
+	name    string
+	program func() ([]string, error) // builds it where needed; errMissing where a runtime is
+	// What the client itself cannot do.
+	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
+}
+
+var clients = []client{
+	{name: "java", program: javaProgram},
+	{name: "librdkafka", program: pythonProgram("confluent.py")},
+	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true},
+	{name: "franz-go", program: goProgram("franz-go")},
+	{name: "sarama", program: goProgram("sarama"), noCooperative: true},
+	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true},
+	{name: "kafka-python", program: pythonProgram("kafkapython.py"), noCooperative: true},
+	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true},
+}
+
+// errMissing says which runtime this machine lacks.
+type errMissing string
+
+func (e errMissing) Error() string { return string(e) + " is missing" }
+
+// needs skips the test, or in CI fails it, where err says that a runtime is missing.
+func needs(t *testing.T, what string, err error) {
+	t.Helper()
+	var missing errMissing
+	switch {
+	case err == nil:
+	case !errors.As(err, &missing) && !errors.Is(err, brokers.ErrNoJava), os.Getenv("CI") == "true":
+		t.Fatalf("%s: %v", what, err)
+	default:
+		t.Skipf("left out: %s: %v", what, err)
+	}
+}
+
+// argv returns the command line that runs c, or skips the test.
+func (c client) argv(t *testing.T) []string {
+	t.Helper()
+	argv, err := c.program()
+	needs(t, c.name, err)
+	return argv
+}
+
+// present returns the clients that this machine can run; a subtest for each
+// other one says that it is left out.
+func present(t *testing.T) []client {
+	t.Helper()
+	var found []client
+	for _, c := range clients {
+		t.Run(c.name+" runs", func(t *testing.T) {
+			c.argv(t)
+			found = append(found, c)
+		})
+	}
+	return found
+}
+
+func lookPath(names ...string) error {
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			return errMissing(name)
+		}
+	}
+	return nil
+}
+
+// sources returns the folder of one language's clients.
+func sources(language string) (string, error) {
+	tree, err := brokers.Tree()
+	return filepath.Join(tree, "test", "compat", "clients", language), err
+}
+
+// command runs a step of a build in dir.
+func command(dir, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+var goClients = sync.OnceValues(func() (string, error) {
+	from, err := sources("go")
+	if err != nil {
+		return "", err
+	}
+	into, err := brokers.Cache("bin")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(into, "clients")
+	return binary, command(from, "go", "build", "-o", binary, ".")
+})
+
+func goProgram(name string) func() ([]string, error) {
+	return func() ([]string, error) {
+		binary, err := goClients()
+		return []string{binary, name}, err
+	}
+}
+
+func kcatProgram() ([]string, error) {
+	if err := lookPath("kcat"); err != nil {
+		return nil, err
+	}
+	return goProgram("kcat")()
+}
+
+var javaClient = sync.OnceValues(func() (string, error) {
+	if err := brokers.HasJava(); err != nil {
+		return "", err
+	}
+	from, err := sources("java")
+	if err != nil {
+		return "", err
+	}
+	into, err := brokers.Cache("java")
+	if err != nil {
+		return "", err
+	}
+	libs := filepath.Join(into, "libs")
+	return filepath.Join(into, "classes") + ":" + filepath.Join(libs, "*"), command(from, "mvn", "-q", "-B",
+		"-Dout="+into, "package", "dependency:copy-dependencies", "-DoutputDirectory="+libs)
+})
+
+func javaProgram() ([]string, error) {
+	classpath, err := javaClient()
+	return []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "Main"}, err
+}
+
+// pythonHome is a virtual environment with what requirements.txt names.
+var pythonHome = sync.OnceValues(func() (string, error) {
+	if err := lookPath("python3"); err != nil {
+		return "", err
+	}
+	if exec.Command("python3", "-c", "import venv, ensurepip").Run() != nil {
+		return "", errMissing("python3's venv")
+	}
+	from, err := sources("python")
+	if err != nil {
+		return "", err
+	}
+	home, err := brokers.Cache("python")
+	if err != nil {
+		return "", err
+	}
+	wanted := filepath.Join(from, "requirements.txt")
+	return home, once(home, wanted, func() error {
+		if err := command(home, "python3", "-m", "venv", "--clear", home); err != nil {
+			return err
+		}
+		return command(home, filepath.Join(home, "bin", "pip"), "install", "-q", "-r", wanted)
+	})
+})
+
+func pythonProgram(script string) func() ([]string, error) {
+	return func() ([]string, error) {
+		home, err := pythonHome()
+		if err != nil {
+			return nil, err
+		}
+		from, err := sources("python")
+		return []string{filepath.Join(home, "bin", "python"), "-B", filepath.Join(from, script)}, err
+	}
+}
+
+// nodeHome is a folder with what package-lock.json names beside the programs:
+// Node looks for packages next to the file that asks for them.
+var nodeHome = sync.OnceValues(func() (string, error) {
+	if err := lookPath("node", "npm"); err != nil {
+		return "", err
+	}
+	from, err := sources("node")
+	if err != nil {
+		return "", err
+	}
+	home, err := brokers.Cache("node")
+	if err != nil {
+		return "", err
+	}
+	if err := copyFiles(home, os.DirFS(from)); err != nil {
+		return "", err
+	}
+	return home, once(home, filepath.Join(from, "package-lock.json"), func() error {
+		return command(home, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+	})
+})
+
+func nodeProgram(script string) func() ([]string, error) {
+	return func() ([]string, error) {
+		home, err := nodeHome()
+		return []string{"node", filepath.Join(home, script)}, err
+	}
+}
+
+// copyFiles copies the files at the top of from over those in dir.
+func copyFiles(dir string, from fs.FS) error {
+	names, err := fs.Glob(from, "*.js*")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(from, name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// once runs install unless it ran before in dir for the same contents of lock.
+func once(dir, lock string, install func() error) error {
+	wanted, err := os.ReadFile(lock)
+	if err != nil {
+		return err
+	}
+	mark := filepath.Join(dir, "installed")
+	if have, err := os.ReadFile(mark); err == nil && string(have) == string(wanted) {
+		return nil
+	}
+	if err := install(); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, wanted, 0o644)
+}
