@@ -106,7 +106,7 @@ func TestGroupRebalance(t *testing.T) {
 			for p := range int32(4) {
 				n.putTo("t", p, values(t, fmt.Sprint("second ", p)))
 			}
-			eventually(t, "both read on", func() bool { return a.has("second") + b.has("second") == 4 })
+			eventually(t, "both read on", func() bool { return a.has("second")+b.has("second") == 4 })
 			b.leave()
 			eventually(t, "the first has all again", func() bool { return a.partitions() == 4 })
 			a.leave()
