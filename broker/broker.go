@@ -54,37 +54,37 @@ type Broker struct {
 
 // New takes hold of the data folders, recovers what is in them, and binds the
 // listeners. After an error nothing is held.
-func New(c *config.Broker, deps Deps) (b *Broker, err error) {
-	b = &Broker{config: c, logger: deps.Logger, partitions: replica.NewSet()}
+func New(c *config.Broker, deps Deps) (*Broker, error) {
+	b := &Broker{config: c, logger: deps.Logger, partitions: replica.NewSet()}
 	b.metrics = metrics.New(&state{b}, deps.Version)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close())
-		}
-	}()
+	if err := b.open(deps); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// open is New's work. After an error what it took hold of is to be closed.
+func (b *Broker) open(deps Deps) (err error) {
 	if err := b.openFolders(deps.FS); err != nil {
-		return nil, err
+		return err
 	}
 	if b.quorum, err = quorum.Open(b.quorumConfig(), quorum.Deps{Dir: b.folders[0].dir, FS: deps.FS, Logger: deps.Logger}); err != nil {
-		return nil, fmt.Errorf("read the cluster's metadata: %w", err)
+		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
 	if err := b.openLogs(); err != nil {
-		return nil, err
+		return err
 	}
 	b.quorum.Observe(b.metadataChanged)
 	b.handler = api.New(api.Deps{
-		Config: c, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
-		Sessions: fetchsession.New(c.MaxIncrementalFetchSessionSlots, sessionIdle),
+		Config: b.config, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
+		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
 		Groups:   b.groups, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	})
 	if err := b.bind(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := b.register(); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return b.register()
 }
 
 func (b *Broker) quorumConfig() quorum.Config {

@@ -127,6 +127,11 @@ func TestLongPoll(t *testing.T) {
 	}
 	n.create(nil, "t")
 	took, _ = wait(1<<20, 60_000)
+	p, err := n.partitions.Get("t", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the fetch waits", func() bool { return p.Polls().Waiting() == 1 })
 	n.stopClean()
 	if d := <-took; d > 5*time.Second {
 		t.Errorf("a fetch that waits held up the stop for %v", d)

@@ -105,20 +105,42 @@ func (b *Broker) logDirs() []api.LogDir {
 	return dirs
 }
 
-// folderFor returns the folder in which the partition lies, or for a new one the
-// folder that has the fewest.
-func (b *Broker) folderFor(tp protocol.TopicPartition) *folder {
-	var emptiest *folder
-	least := 0
+// folderOf returns the folder in which the partition lies. One that lies nowhere
+// was created just before the broker ended, and gets a folder now; but while a
+// folder cannot be looked into it may lie there, and must not begin anew elsewhere.
+func (b *Broker) folderOf(tp protocol.TopicPartition) (*folder, error) {
 	for _, f := range b.folders {
-		f.mu.Lock()
-		here, count := f.partitions[tp], len(f.partitions)
-		f.mu.Unlock()
-		if here {
-			return f
+		if f.has(tp) {
+			return f, nil
 		}
-		if f.dir != nil && (emptiest == nil || count < least) {
-			emptiest, least = f, count
+	}
+	for _, f := range b.folders {
+		if f.dir == nil {
+			return nil, fmt.Errorf("it may lie in %s, which cannot be used: %w", f.path, f.failed)
+		}
+	}
+	return b.emptiest(), nil
+}
+
+func (f *folder) has(tp protocol.TopicPartition) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.partitions[tp]
+}
+
+func (f *folder) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.partitions)
+}
+
+// emptiest returns the folder that has the fewest partitions: a new one goes
+// there. The first folder can always be used.
+func (b *Broker) emptiest() *folder {
+	emptiest, least := b.folders[0], b.folders[0].count()
+	for _, f := range b.folders[1:] {
+		if n := f.count(); f.dir != nil && n < least {
+			emptiest, least = f, n
 		}
 	}
 	return emptiest
@@ -132,9 +154,15 @@ func (b *Broker) openLogs() error {
 	g.SetLimit(max(b.config.RecoveryThreadsPerDataDir*len(b.folders), 2*runtime.GOMAXPROCS(0)))
 	for t := range img.Topics() {
 		for i := range t.Partitions {
-			known[protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}] = true
+			tp := protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}
+			known[tp] = true
+			f, err := b.folderOf(tp)
+			if err != nil {
+				b.offline(tp, t.ID, err)
+				continue
+			}
 			g.Go(func() error {
-				b.openPartition(img, t, int32(i))
+				b.openPartition(f, img, t, tp)
 				return nil
 			})
 		}
@@ -162,33 +190,37 @@ func (b *Broker) reportStrays(known map[protocol.TopicPartition]bool) {
 // clients.
 const metadataTopic = "__cluster_metadata"
 
-// openPartition opens one partition's log, and lets it be served. A log that
+// newPartition makes a partition's log in the folder that has the fewest.
+func (b *Broker) newPartition(img *metadata.Image, t *metadata.Topic, index int32) {
+	b.openPartition(b.emptiest(), img, t, protocol.TopicPartition{Topic: t.Name, Partition: index})
+}
+
+// openPartition opens one partition's log in f, and lets it be served. A log that
 // cannot be opened makes that partition offline, not the broker.
-func (b *Broker) openPartition(img *metadata.Image, t *metadata.Topic, index int32) {
-	tp := protocol.TopicPartition{Topic: t.Name, Partition: index}
-	f := b.folderFor(tp)
+func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) {
 	l, err := b.openLog(f, img, t, tp)
 	if err != nil {
-		b.logger.Error("a partition is offline", "partition", tp.String(), "err", err)
-		b.partitions.AddOffline(tp, t.ID, err)
+		b.offline(tp, t.ID, err)
 		return
 	}
 	f.mu.Lock()
 	f.partitions[tp] = true
 	f.mu.Unlock()
-	p := b.partitions.Add(tp, t.ID, t.Partitions[index].LeaderEpoch, l)
+	p := b.partitions.Add(tp, t.ID, t.Partitions[tp.Partition].LeaderEpoch, l)
 	if t.Name != offsetsTopic {
 		return
 	}
-	if err := b.groups.Lead(index, coordinatorLog{partition: p}); err != nil {
+	if err := b.groups.Lead(tp.Partition, coordinatorLog{partition: p}); err != nil {
 		b.logger.Error("groups are not served", "partition", tp.String(), "err", err)
 	}
 }
 
+func (b *Broker) offline(tp protocol.TopicPartition, id protocol.TopicID, why error) {
+	b.logger.Error("a partition is offline", "partition", tp.String(), "err", why)
+	b.partitions.AddOffline(tp, id, why)
+}
+
 func (b *Broker) openLog(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) (*log.Log, error) {
-	if f == nil || f.dir == nil {
-		return nil, fmt.Errorf("no folder of log.dirs can be used for it")
-	}
 	c, err := b.topicConfig(img, t.Name)
 	if err != nil {
 		return nil, err

@@ -308,3 +308,9 @@ func (n *node) putTo(topic string, partition int32, batch []byte) int16 {
 	n.t.Helper()
 	return ask[*kmsg.ProduceResponse](n, produceRequest(9, topic, partition, -1, batch)).Topics[0].Partitions[0].ErrorCode
 }
+
+// fetched sends a fetch of one partition and returns its answer.
+func (n *node) fetched(req *kmsg.FetchRequest) kmsg.FetchResponseTopicPartition {
+	n.t.Helper()
+	return ask[*kmsg.FetchResponse](n, req).Topics[0].Partitions[0]
+}

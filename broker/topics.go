@@ -30,12 +30,12 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 	}
 	for _, t := range d.TopicsCreated {
 		for i := range t.Partitions {
-			b.openPartition(img, t, int32(i))
+			b.newPartition(img, t, int32(i))
 		}
 	}
 	for _, t := range d.TopicsChanged {
 		for i := len(t.Before.Partitions); i < len(t.After.Partitions); i++ {
-			b.openPartition(img, t.After, int32(i))
+			b.newPartition(img, t.After, int32(i))
 		}
 	}
 	for _, r := range d.ConfigsChanged {

@@ -45,6 +45,9 @@ func (ps *Polls) Remove(p *Poll) {
 	ps.waiting.Store(int32(len(ps.polls)))
 }
 
+// Waiting is how many polls wait here.
+func (ps *Polls) Waiting() int { return int(ps.waiting.Load()) }
+
 // Wake tells every poll here that the partition moved.
 func (ps *Polls) Wake() {
 	if ps.waiting.Load() == 0 {
