@@ -181,7 +181,7 @@ func TestRefusedBatches(t *testing.T) {
 		{"last offset delta", "plain", edit(23, 0, 0, 0, 7), kerr.InvalidRecord},
 		{"base offset", "plain", edit(0, 0, 0, 0, 0, 0, 0, 0, 5), kerr.InvalidRecord},
 		{"codec", "plain", edit(21, 0, 7), kerr.UnsupportedCompressionType},
-		{"not gzip", "plain", edit(21, 0, 1), kerr.CorruptMessage},
+		{"not gzip", "plain", edit(21, 0, 1), kerr.UnknownServerError},
 		{"log append time", "plain", edit(21, 0, 8), kerr.InvalidTimestamp},
 		{"transactional", "plain", edit(21, 0, 16), kerr.InvalidProducerIDMapping},
 		{"control", "plain", build(t, control), kerr.InvalidRecord},

@@ -211,7 +211,8 @@ func (a *admission) summarize(b record.Batch) (s record.Summary, limit int, err 
 	case errors.Is(err, record.ErrInvalidRecord):
 		return s, limit, fmt.Errorf("%w: %w", err, kerr.InvalidRecord)
 	case err != nil:
-		return s, limit, fmt.Errorf("%w: %w", err, kerr.CorruptMessage)
+		// The checksum holds, so sending it again would not help: this code says so to producers.
+		return s, limit, fmt.Errorf("%w: %w", err, kerr.UnknownServerError)
 	}
 	return s, limit, nil
 }
