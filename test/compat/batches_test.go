@@ -65,11 +65,16 @@ func fetch(t *testing.T, conn *wire.Conn, topic string, partition int32, offset 
 }
 
 // wantCodec checks that the batches are as their writers compressed them.
+// librdkafka leaves alone what would not shrink, such as a single short record.
 func wantCodec(t *testing.T, topic, codec string) {
 	t.Helper()
 	for p := range int32(partitions) {
 		for _, b := range batches(t, topic, p) {
-			if got := b.Attributes().Codec().String(); got != codec {
+			got := b.Attributes().Codec().String()
+			if got == "none" && b.Count() == 1 {
+				continue
+			}
+			if got != codec {
 				t.Errorf("%s-%d offset %d: the batch of %d records has codec %s, want %s", topic, p, b.BaseOffset(), b.Count(), got, codec)
 			}
 		}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,6 +24,7 @@ type client struct {
 	program func() ([]string, error) // builds it where needed; errMissing where a runtime is
 	// What the client itself cannot do.
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
+	readsEmptyAsNull                                                     bool
 }
 
 var clients = []client{
@@ -29,7 +33,7 @@ var clients = []client{
 	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true},
 	{name: "franz-go", program: goProgram("franz-go")},
 	{name: "sarama", program: goProgram("sarama"), noCooperative: true},
-	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true},
+	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, readsEmptyAsNull: true},
 	{name: "kafka-python", program: pythonProgram("kafkapython.py"), noCooperative: true},
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true},
 }
@@ -39,10 +43,12 @@ type errMissing string
 
 func (e errMissing) Error() string { return string(e) + " is missing" }
 
-// needs skips the test, or in CI fails it, where err says that a runtime is missing.
+// needs skips the test, or in CI fails it, where err says that a runtime is
+// missing. What it was asked for is told at the end of all tests.
 func needs(t *testing.T, what string, err error) {
 	t.Helper()
 	var missing errMissing
+	asked.note(what, err)
 	switch {
 	case err == nil:
 	case !errors.As(err, &missing) && !errors.Is(err, brokers.ErrNoJava), os.Getenv("CI") == "true":
@@ -60,10 +66,43 @@ func (c client) argv(t *testing.T) []string {
 	return argv
 }
 
+// coverage is what tests needed, and why some of it could not be had.
+type coverage struct {
+	mu sync.Mutex
+	by map[string]error // guarded by mu
+}
+
+var asked = coverage{by: map[string]error{}}
+
+func (c *coverage) note(what string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by[what] = err
+}
+
+// String has a line for what ran, and one for each thing that was left out.
+func (c *coverage) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ran []string
+	var lines strings.Builder
+	for _, what := range slices.Sorted(maps.Keys(c.by)) {
+		if err := c.by[what]; err != nil {
+			fmt.Fprintf(&lines, "left out: %s: %v\n", what, err)
+		} else {
+			ran = append(ran, what)
+		}
+	}
+	return fmt.Sprintf("ran: %s\n%s", strings.Join(ran, ", "), lines.String())
+}
+
 // present returns the clients that this machine can run; a subtest for each
 // other one says that it is left out.
 func present(t *testing.T) []client {
 	t.Helper()
+	for _, c := range clients {
+		go func() { _, _ = c.program() }() // what has to be fetched and built is so at the same time
+	}
 	var found []client
 	for _, c := range clients {
 		t.Run(c.name+" runs", func(t *testing.T) {

@@ -41,6 +41,7 @@ func run(m *testing.M) (status int) {
 		if err := os.RemoveAll(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
+		fmt.Print(&asked)
 	}()
 	return m.Run()
 }

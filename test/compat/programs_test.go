@@ -48,6 +48,7 @@ func sameBytes(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b 
 // event is a line of a program's output: see clients/README.md.
 type event struct {
 	Event      string  `json:"event"`
+	At         int64   `json:"at"` // µs, of the one clock of this machine
 	Index      int     `json:"index"`
 	Offset     int64   `json:"offset"`
 	Partitions []int32 `json:"partitions"`

@@ -2,7 +2,7 @@
 
 import kafkajs from "kafkajs";
 import SnappyCodec from "kafkajs-snappy";
-import lz4 from "lz4js";
+import lz4 from "lz4-napi";
 import zstdCodec from "zstd-codec";
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -19,8 +19,8 @@ const zstd = new Promise((resolve) => zstdCodec.ZstdCodec.run((z) => resolve(new
 
 CompressionCodecs[CompressionTypes.Snappy] = SnappyCodec;
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async (encoder) => Buffer.from(lz4.compress(encoder.buffer)),
-  decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
+  compress: (encoder) => lz4.compressFrame(encoder.buffer),
+  decompress: (buffer) => lz4.decompressFrame(buffer),
 });
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async (encoder) => Buffer.from((await zstd).compress(encoder.buffer)),
