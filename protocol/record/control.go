@@ -39,3 +39,15 @@ func EndTxnEpoch(value []byte) (epoch int32, ok bool) {
 	}
 	return int32(binary.BigEndian.Uint32(value[2:])), true
 }
+
+// BuildMarker makes the batch that ends a producer's transaction: one commit or abort record at a time in milliseconds since 1970.
+func BuildMarker(producerID int64, producerEpoch int16, coordinatorEpoch int32, commit bool, timestamp int64) (Batch, error) {
+	b := NewBuilder()
+	b.ProducerID, b.ProducerEpoch, b.Transactional, b.Control = producerID, producerEpoch, true, true
+	kind := ControlAbort
+	if commit {
+		kind = ControlCommit
+	}
+	b.Append(timestamp, AppendControlKey(nil, kind), AppendEndTxnValue(nil, coordinatorEpoch))
+	return b.Build(nil)
+}

@@ -13,6 +13,12 @@ type AppendOptions struct {
 	Now         time.Time
 	LeaderEpoch int32
 	Origin      Origin
+	// Verification is the number under which the coordinator was asked, for a batch
+	// that may open a transaction. See [Log.BeginVerification].
+	Verification uint64
+	// MarkerEpochEach says of a marker that it ends a transaction of
+	// transaction.version 2, where each has an epoch of its own.
+	MarkerEpochEach bool
 }
 
 // AppendResult is where records were appended.

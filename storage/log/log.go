@@ -30,7 +30,8 @@ type Log struct {
 	end           atomic.Int64
 	flushed       atomic.Int64
 	highWatermark atomic.Int64
-	firstUnstable atomic.Int64 // first offset of the earliest open transaction, math.MaxInt64 for none
+	firstUnstable atomic.Int64               // first offset of the earliest open transaction, math.MaxInt64 for none
+	ended         atomic.Pointer[[]endedTxn] // lately; never changed in place
 	bookmarks     bookmarks
 	failed        atomic.Pointer[error]
 	closed        atomic.Bool // set under mu: nothing is appended any more
@@ -79,8 +80,20 @@ func (l *Log) OnCommitted(fn func(end int64)) { l.onCommitted = fn }
 // SetHighWatermark tells the log up to where retention may delete.
 func (l *Log) SetHighWatermark(hw int64) { l.highWatermark.Store(hw) }
 
-// LastStable is the first offset of the earliest open transaction, at most hw.
-func (l *Log) LastStable(hw int64) int64 { return min(hw, l.firstUnstable.Load()) }
+// LastStable is the first offset of the earliest transaction whose end is not
+// below hw, at most hw.
+func (l *Log) LastStable(hw int64) int64 {
+	// In this order: a transaction enters ended before it leaves firstUnstable.
+	stable := min(hw, l.firstUnstable.Load())
+	if ended := l.ended.Load(); ended != nil {
+		for _, e := range *ended {
+			if e.marker >= hw {
+				stable = min(stable, e.firstOffset)
+			}
+		}
+	}
+	return stable
+}
 
 // Config returns the log's present configuration.
 func (l *Log) Config() Config { return *l.config.Load() }

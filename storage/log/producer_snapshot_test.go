@@ -39,7 +39,7 @@ func replayKafka(t *testing.T, p *producers, name string) (done []completedTxn) 
 		if b.Attributes().Control() {
 			origin = FromCoordinator
 		}
-		if duplicate, err := p.check(b, origin); err != nil || duplicate != nil {
+		if duplicate, err := p.check(b, &AppendOptions{Origin: origin, Verification: p.beginVerification(b.ProducerID(), b.ProducerEpoch(), 0)}); err != nil || duplicate != nil {
 			t.Errorf("batch at %d, which Kafka accepted: duplicate %v, error %v", b.BaseOffset(), duplicate, err)
 		}
 		if d, ended := p.update(b, 0); ended {
@@ -111,7 +111,7 @@ func TestSnapshotRemembersTheLastBatches(t *testing.T) {
 		t.Errorf("restored %+v, want %+v", restored.byID[9], p.byID[9])
 	}
 	for i := range int64(7) {
-		duplicate, err := restored.check(sent{9, 0, int32(3 * i), 3, 0, false}.batch(t), FromClient)
+		duplicate, err := restored.check(sent{9, 0, int32(3 * i), 3, 0, false}.batch(t), &AppendOptions{Origin: FromClient})
 		if found := duplicate != nil && duplicate.firstOffset() == 100+3*i; found != (i >= 2) {
 			t.Errorf("batch %d: duplicate %+v, %v", i, duplicate, err)
 		}

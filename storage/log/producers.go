@@ -29,6 +29,9 @@ const remembered = 5
 type producers struct {
 	byID map[int64]*producer
 	open []openTxn // ascending by first offset
+
+	verifying     map[int64]begunVerification // by producer id
+	verifications uint64                      // how many were begun
 }
 
 // producer is what the partition remembers of one producer.
@@ -64,7 +67,9 @@ type batchMeta struct {
 func (m batchMeta) firstOffset() int64   { return m.LastOffset - int64(m.OffsetDelta) }
 func (m batchMeta) firstSequence() int32 { return record.AddSequence(m.LastSequence, -m.OffsetDelta) }
 
-func newProducers() *producers { return &producers{byID: map[int64]*producer{}} }
+func newProducers() *producers {
+	return &producers{byID: map[int64]*producer{}, verifying: map[int64]begunVerification{}}
+}
 
 // check returns the batch that b repeats, if its producer sent it before, or why
 // b may not follow what the producer sent last. The duplicate is valid until the
@@ -72,19 +77,22 @@ func newProducers() *producers { return &producers{byID: map[int64]*producer{}} 
 //
 // Any sequence number may come first from a producer of which nothing is known:
 // what it sent before may have been deleted, and its state with it.
-func (p *producers) check(b record.Batch, origin Origin) (duplicate *batchMeta, err error) {
+func (p *producers) check(b record.Batch, o *AppendOptions) (duplicate *batchMeta, err error) {
 	known := p.byID[b.ProducerID()]
-	if known == nil || origin == FromLeader {
+	switch {
+	case o.Origin == FromLeader:
 		return nil, nil
+	case known == nil:
+		return nil, p.verified(b, o.Verification)
 	}
 	if b.ProducerEpoch() < known.epoch {
 		return nil, fmt.Errorf("producer %d sends with epoch %d, a newer instance has epoch %d: %w",
 			b.ProducerID(), b.ProducerEpoch(), known.epoch, kerr.InvalidProducerEpoch)
 	}
 	if b.Attributes().Control() {
-		return nil, known.endsBy(b)
+		return nil, known.endsBy(b, o.MarkerEpochEach)
 	}
-	if origin == FromClient {
+	if o.Origin == FromClient {
 		if m := known.repeated(b); m != nil {
 			return m, nil
 		}
@@ -96,14 +104,21 @@ func (p *producers) check(b record.Batch, origin Origin) (duplicate *batchMeta, 
 		return nil, fmt.Errorf("producer %d sends outside of its transaction, which is open since offset %d: %w",
 			b.ProducerID(), known.txnFirstOffset, kerr.InvalidTxnState)
 	}
-	return nil, nil
+	return nil, p.verified(b, o.Verification)
 }
 
-// endsBy checks that a marker comes from the present transaction coordinator.
-func (k *producer) endsBy(b record.Batch) error {
+// endsBy checks that a marker comes from the present transaction coordinator, and
+// that it is not one of a transaction before the open one: where each transaction
+// has an epoch of its own (transaction.version 2), the marker's is greater than
+// that of the transaction it ends.
+func (k *producer) endsBy(b record.Batch, epochEach bool) error {
 	m, ok, err := readMarker(b)
 	if err != nil {
 		return err
+	}
+	if epochEach && k.txnFirstOffset >= 0 && b.ProducerEpoch() == k.epoch {
+		return fmt.Errorf("producer %d: a marker of epoch %d came again, the open transaction has that epoch: %w",
+			b.ProducerID(), b.ProducerEpoch(), kerr.InvalidProducerEpoch)
 	}
 	if ok && m.coordinatorEpoch < k.coordinatorEpoch {
 		return fmt.Errorf("producer %d: a transaction coordinator of epoch %d writes a marker, a newer one has epoch %d: %w",
@@ -159,6 +174,7 @@ func (p *producers) update(b record.Batch, now int64) (done completedTxn, ended 
 	if b.Attributes().Transactional() && k.txnFirstOffset < 0 {
 		k.txnFirstOffset = b.BaseOffset()
 		p.open = append(p.open, openTxn{firstOffset: b.BaseOffset(), producerID: b.ProducerID()})
+		delete(p.verifying, b.ProducerID())
 	}
 	return done, false
 }
@@ -191,6 +207,7 @@ func (k *producer) remember(m batchMeta) {
 func (p *producers) end(b record.Batch, m marker, now int64) (done completedTxn, ended bool) {
 	k := p.enter(b, m.timestamp, now)
 	k.coordinatorEpoch = m.coordinatorEpoch
+	delete(p.verifying, b.ProducerID())
 	if k.txnFirstOffset < 0 {
 		return done, false
 	}
@@ -222,6 +239,7 @@ func (p *producers) expire(now, expiry int64) {
 			delete(p.byID, id)
 		}
 	}
+	p.expireVerifications(now, expiry)
 }
 
 // marker is a control record that ends a transaction.

@@ -95,7 +95,7 @@ func TestCheckProducer(t *testing.T) {
 			for _, s := range c.before {
 				p.update(s.batch(t), 0)
 			}
-			duplicate, err := p.check(c.next.batch(t), c.from)
+			duplicate, err := p.check(c.next.batch(t), &AppendOptions{Origin: c.from})
 			if !errors.Is(err, c.want) || (err != nil) != (c.want != nil) {
 				t.Errorf("got error %v, want %v", err, c.want)
 			}
@@ -115,7 +115,7 @@ func TestFiveBatchesAreRemembered(t *testing.T) {
 		p.update(sent{9, 0, i * 2, 2, 100 + int64(i)*2, false}.batch(t), 0)
 	}
 	for i := range int32(7) {
-		duplicate, err := p.check(sent{9, 0, i * 2, 2, 0, false}.batch(t), FromClient)
+		duplicate, err := p.check(sent{9, 0, i * 2, 2, 0, false}.batch(t), &AppendOptions{Origin: FromClient})
 		if i < 2 {
 			if !errors.Is(err, kerr.OutOfOrderSequenceNumber) {
 				t.Errorf("batch %d, forgotten: got %v, %v", i, duplicate, err)
@@ -127,7 +127,7 @@ func TestFiveBatchesAreRemembered(t *testing.T) {
 		}
 	}
 	p.update(sent{9, 1, 0, 1, 200, false}.batch(t), 0)
-	if duplicate, err := p.check(sent{9, 1, 12, 2, 0, false}.batch(t), FromClient); duplicate != nil || err == nil {
+	if duplicate, err := p.check(sent{9, 1, 12, 2, 0, false}.batch(t), &AppendOptions{Origin: FromClient}); duplicate != nil || err == nil {
 		t.Errorf("a batch of the epoch before is remembered: %v, %v", duplicate, err)
 	}
 }
@@ -171,11 +171,12 @@ func TestTransactions(t *testing.T) {
 	wantDone(markerBatch(t, 4, 0, record.ControlAbort, 8, 35), completedTxn{})
 
 	// Markers keep the batches of their epoch, and forget those of an older one.
-	if duplicate, _ := p.check(sent{2, 0, 0, 5, 0, true}.batch(t), FromClient); duplicate == nil {
+	if duplicate, _ := p.check(sent{2, 0, 0, 5, 0, true}.batch(t), &AppendOptions{Origin: FromClient}); duplicate == nil {
 		t.Error("a marker made a producer's batches forgotten")
 	}
 	for sequence, want := range map[int32]error{0: nil, 10: kerr.OutOfOrderSequenceNumber} {
-		if _, err := p.check(sent{1, 1, sequence, 1, 0, true}.batch(t), FromClient); !errors.Is(err, want) {
+		o := &AppendOptions{Verification: p.beginVerification(1, 1, 0)}
+		if _, err := p.check(sent{1, 1, sequence, 1, 0, true}.batch(t), o); !errors.Is(err, want) {
 			t.Errorf("sequence %d in the epoch that a marker began: got %v, want %v", sequence, err, want)
 		}
 	}
@@ -200,7 +201,7 @@ func TestCheckMarker(t *testing.T) {
 		{"a short value", controlBatch(t, 1, 6, 0, record.AppendControlKey(nil, record.ControlAbort), []byte{0, 0, 1}), FromCoordinator, kerr.InvalidRecord},
 		{"a short key", controlBatch(t, 1, 6, 0, []byte{0, 0}, record.AppendEndTxnValue(nil, 8)), FromCoordinator, kerr.InvalidRecord},
 	} {
-		if _, err := p.check(c.batch, c.from); !errors.Is(err, c.want) || (err != nil) != (c.want != nil) {
+		if _, err := p.check(c.batch, &AppendOptions{Origin: c.from}); !errors.Is(err, c.want) || (err != nil) != (c.want != nil) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
 	}
@@ -248,7 +249,7 @@ func TestProducerRetriesWriteOnce(t *testing.T) {
 				n += rapid.Int32Range(0, remembered-1).Draw(t, "ahead")
 			}
 			b := rapidBatch(record.AddSequence(start, n), int64(written))
-			duplicate, err := p.check(b, FromClient)
+			duplicate, err := p.check(b, &AppendOptions{Origin: FromClient})
 			if (duplicate != nil) != (n < written) || (err != nil) != (n > written) || duplicate != nil && duplicate.LastOffset != int64(n) {
 				t.Fatalf("batch %d when %d are written: duplicate %+v, error %v", n, written, duplicate, err)
 			}

@@ -25,7 +25,7 @@ func (l *Log) checkProducers(a *admission, o *AppendOptions) (*batchMeta, error)
 		if b.ProducerID() < 0 {
 			continue
 		}
-		duplicate, err := l.producers.check(b.Batch, o.Origin)
+		duplicate, err := l.producers.check(b.Batch, o)
 		if err != nil {
 			return nil, fmt.Errorf("append to %s: %w", l, err)
 		}
@@ -48,6 +48,7 @@ func (l *Log) noteProducers(a *admission, s *segment, now time.Time) {
 	for _, b := range a.batches {
 		if done, ended := l.producers.update(b.Batch, now.UnixMilli()); ended {
 			s.txns.append(done)
+			l.noteEnded(done)
 		}
 		if b.Attributes().Transactional() {
 			l.noteUnstable()
@@ -62,6 +63,23 @@ func (l *Log) noteUnstable() {
 		first = math.MaxInt64
 	}
 	l.firstUnstable.Store(first)
+}
+
+// endedTxn is a transaction whose marker may not be committed yet.
+type endedTxn struct{ firstOffset, marker int64 }
+
+// noteEnded publishes a transaction that has ended, so that it counts as open for
+// readers until its marker is committed. The caller holds mu.
+func (l *Log) noteEnded(done completedTxn) {
+	recent := []endedTxn{{firstOffset: done.FirstOffset, marker: done.LastOffset}}
+	if before := l.ended.Load(); before != nil {
+		for _, e := range *before {
+			if e.marker >= l.highWatermark.Load() {
+				recent = append(recent, e)
+			}
+		}
+	}
+	l.ended.Store(&recent)
 }
 
 // expireProducers forgets producers that were silent for too long.
