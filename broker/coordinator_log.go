@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/coordinator/shard"
 	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -23,12 +24,19 @@ type coordinatorLog struct {
 }
 
 // Append appends one batch and returns the offset of its last record.
-func (c coordinatorLog) Append(batch record.Batch) (int64, error) {
-	result, err := c.partition.Append(batch, log.AppendOptions{Now: time.Now(), Origin: log.FromCoordinator})
+func (c coordinatorLog) Append(batch record.Batch, o shard.AppendOptions) (int64, error) {
+	result, err := c.partition.Append(batch, log.AppendOptions{
+		Now: time.Now(), Origin: log.FromCoordinator, Verification: o.Verification, MarkerEpochEach: o.MarkerEpochEach,
+	})
 	if err != nil {
 		return -1, fmt.Errorf("append to %s: %w", c.partition, err)
 	}
 	return result.LastOffset, nil
+}
+
+// Verify begins to find out whether the log is in a producer's transaction.
+func (c coordinatorLog) Verify(producerID int64, epoch int16) uint64 {
+	return c.partition.Log().BeginVerification(producerID, epoch, time.Now().UnixMilli())
 }
 
 // WhenCommitted calls done once the record at offset is committed or lost.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol"
 )
 
@@ -19,36 +20,16 @@ type Config struct {
 	OffsetsRetention      time.Duration // offsets.retention.minutes
 }
 
-// Ticket stands for a request that waits for its reply. The coordinator hands it
-// back and does not look into it.
-type Ticket any
-
-// Reply is the answer to a request.
-type Reply struct {
-	To       Ticket
-	Response kmsg.Response
-	// Failed is what is answered instead if the records that were written in the
-	// same step are not committed.
-	Failed kmsg.Response
-}
-
-// Record is a record of __consumer_offsets; a nil value deletes what the key has.
-type Record struct{ Key, Value []byte }
+// What a step says has the same form in every machine (see [step]).
+type (
+	Ticket = step.Ticket
+	Reply  = step.Reply
+	Record = step.Record
+	Write  = step.Write
+)
 
 // Output is what a step wants done.
-type Output struct {
-	Replies []Reply // to be sent at once
-	Writes  []Write // in their order
-}
-
-// Write is records to be appended together. The caller then calls Done, within
-// the same step, with nil or why they were not appended; the replies that it
-// returns are to be sent when the records are committed, or at once after an
-// error.
-type Write struct {
-	Records []Record
-	Done    func(err error) []Reply
-}
+type Output struct{ step.Output }
 
 func (o *Output) reply(to Ticket, response, failed kmsg.Response) {
 	o.Replies = append(o.Replies, Reply{To: to, Response: response, Failed: failed})

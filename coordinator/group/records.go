@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol"
 )
 
@@ -168,11 +169,12 @@ func (g *group) restore(v *kmsg.GroupMetadataValue, now time.Time) {
 }
 
 // Loaded ends a replay: members count as heard of now.
-func (c *Coordinator) Loaded(now time.Time) {
+func (c *Coordinator) Loaded(now time.Time) (out step.Output) {
 	for _, g := range c.groups {
 		for _, m := range g.members {
 			m.heard(now)
 		}
 		c.schedule(g)
 	}
+	return out
 }

@@ -13,19 +13,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/klamm-io/klamm/coordinator/group"
+	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol/record"
 )
 
-// Log is one partition of __consumer_offsets, led by this broker.
+// Log is one partition of a coordinator's topic, led by this broker.
 type Log interface {
 	// Append appends a batch and returns the offset of its last record.
-	Append(batch record.Batch) (lastOffset int64, err error)
+	Append(batch record.Batch, o AppendOptions) (lastOffset int64, err error)
+	// Verify begins to find out whether the log is in a producer's transaction. It
+	// returns 0 where the transaction is open in the log already.
+	Verify(producerID int64, epoch int16) (verification uint64)
 	// WhenCommitted calls done once, with nil when the record at offset is
 	// committed, or why it will not be; at once, or later on any goroutine.
 	WhenCommitted(offset int64, done func(error))
 	// Replay calls apply for every batch from the log's start to its end. A batch
 	// is valid during the call.
 	Replay(apply func(record.Batch) error) error
+}
+
+// AppendOptions is what a batch within a transaction, or a marker, needs besides.
+type AppendOptions struct {
+	Verification    uint64 // what Verify returned, for a batch that may open a transaction
+	MarkerEpochEach bool   // a marker of transaction.version 2
 }
 
 // Client is who sends a request.
@@ -42,39 +52,51 @@ type Config struct {
 // that much at most.
 const tick = 50 * time.Millisecond
 
-// Groups are the coordinators of this broker. It is safe for concurrent use.
+// groupPartition is the groups of one partition of __consumer_offsets.
+type groupPartition struct{ partition[*group.Coordinator] }
+
+func (p *groupPartition) step(take func(*group.Coordinator) group.Output) error {
+	return p.partition.step(func(c *group.Coordinator) step.Output { return take(c).Output })
+}
+
+// Groups are the group coordinators of this broker. It is safe for concurrent use.
 type Groups struct {
 	config Config
 	logger *slog.Logger
 
 	mu         sync.RWMutex
-	partitions map[int32]*partition // guarded by mu
+	partitions map[int32]*groupPartition // guarded by mu
 }
 
 // New returns Groups that lead no partition yet.
 func New(c Config, logger *slog.Logger) *Groups {
-	return &Groups{config: c, logger: logger, partitions: map[int32]*partition{}}
+	return &Groups{config: c, logger: logger, partitions: map[int32]*groupPartition{}}
 }
 
 // Partition is the partition of __consumer_offsets that a group belongs to: the
 // one that Java's String.hashCode leads to.
 func (g *Groups) Partition(groupID string) int32 {
+	return partitionOf(groupID, g.config.Partitions)
+}
+
+// partitionOf is the partition of a coordinator's topic that an id belongs to.
+func partitionOf(id string, partitions int32) int32 {
 	hash := int32(0)
-	for _, unit := range utf16.Encode([]rune(groupID)) {
+	for _, unit := range utf16.Encode([]rune(id)) {
 		hash = 31*hash + int32(unit)
 	}
-	return (hash & 0x7fffffff) % g.config.Partitions
+	return (hash & 0x7fffffff) % partitions
 }
 
 // Lead makes this broker the coordinator of a partition's groups. It returns
 // when the log is read; meanwhile clients are told to come back.
 func (g *Groups) Lead(index int32, log Log) error {
-	p := &partition{
-		log:    log,
-		logger: g.logger,
-		groups: group.New(g.config.Config, newID, g.logger),
-		state:  kerr.CoordinatorLoadInProgress,
-	}
+	p := &groupPartition{partition[*group.Coordinator]{
+		log:     log,
+		logger:  g.logger,
+		machine: group.New(g.config.Config, newID, g.logger),
+		state:   kerr.CoordinatorLoadInProgress,
+	}}
 	g.mu.Lock()
 	g.partitions[index] = p
 	g.mu.Unlock()
@@ -103,7 +125,7 @@ func newID() string {
 }
 
 // of returns the partition that a group belongs to, if it is led here.
-func (g *Groups) of(groupID string) (*partition, error) {
+func (g *Groups) of(groupID string) (*groupPartition, error) {
 	g.mu.RLock()
 	p := g.partitions[g.Partition(groupID)]
 	g.mu.RUnlock()
@@ -113,10 +135,10 @@ func (g *Groups) of(groupID string) (*partition, error) {
 	return p, nil
 }
 
-func (g *Groups) all() []*partition {
+func (g *Groups) all() []*groupPartition {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	all := make([]*partition, 0, len(g.partitions))
+	all := make([]*groupPartition, 0, len(g.partitions))
 	for _, p := range g.partitions {
 		all = append(all, p)
 	}

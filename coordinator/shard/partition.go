@@ -10,21 +10,40 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/klamm-io/klamm/coordinator/group"
+	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol/record"
 )
 
 // replayLimit is what a compressed batch of the log may unfold to.
 const replayLimit = 256 << 20
 
-// partition is the coordinator of one partition of __consumer_offsets.
-type partition struct {
+// machine is the state of one partition: a step machine, rebuilt from the
+// partition's records.
+type machine interface {
+	// Replay takes in a record that was appended before, in order.
+	Replay(key, value []byte, now time.Time) error
+	// Loaded ends the replay.
+	Loaded(now time.Time) step.Output
+}
+
+// transactional is a machine in whose records transactions take part.
+type transactional interface {
+	// ReplayPending takes in a record that counts only if the producer's
+	// transaction commits.
+	ReplayPending(producerID int64, key, value []byte, now time.Time) error
+	// ReplayMarker ends the producer's transaction.
+	ReplayMarker(producerID int64, commit bool, now time.Time)
+}
+
+// partition is the coordinator of one partition of its topic.
+type partition[M machine] struct {
 	log    Log
 	logger *slog.Logger
+	act    func(step.Effect) // does what the machine wants done; nil where it wants nothing
 
 	mu sync.Mutex
 	// Guarded by mu.
-	groups   *group.Coordinator
+	machine  M
 	state    error // nil while it serves; else what clients are told
 	appended int64 // offset of the last record that was appended, -1 for none
 }
@@ -32,44 +51,74 @@ type partition struct {
 // deliver hands a response to the request that waits for it.
 type deliver func(kmsg.Response)
 
-func (p *partition) load() error {
-	var scratch record.Scratch
-	now := time.Now()
+func (p *partition[M]) load() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.appended = -1
-	err := p.log.Replay(func(b record.Batch) error {
-		if b.Attributes().Control() {
-			return nil
-		}
-		return b.Each(&scratch, replayLimit, func(r *record.Record) error { return p.replay(b, r, now) })
-	})
-	if err != nil {
+	if err := p.replayAll(); err != nil {
 		p.state = kerr.CoordinatorNotAvailable
+		p.mu.Unlock()
 		return err
 	}
-	p.groups.Loaded(time.Now())
 	p.state = nil
+	out := p.machine.Loaded(time.Now())
+	p.finish(out)
 	return nil
+}
+
+// replayAll takes in everything that the log has. The caller holds mu.
+func (p *partition[M]) replayAll() error {
+	var scratch record.Scratch
+	now := time.Now()
+	return p.log.Replay(func(b record.Batch) error {
+		if b.Attributes().Control() {
+			p.replayMarker(b, &scratch, now)
+			return nil
+		}
+		return b.Each(&scratch, replayLimit, func(r *record.Record) error {
+			p.replay(b, r, now)
+			return nil
+		})
+	})
 }
 
 // replay takes in one record. One that cannot be read is left out: the others
 // are worth more than stopping.
-func (p *partition) replay(b record.Batch, r *record.Record, now time.Time) error {
-	if err := p.groups.Replay(r.Key, r.Value, now); err != nil {
-		p.logger.Error("a record of a group cannot be read and is left out", "offset", b.BaseOffset()+int64(r.OffsetDelta), "err", err)
+func (p *partition[M]) replay(b record.Batch, r *record.Record, now time.Time) {
+	var err error
+	if t, ok := any(p.machine).(transactional); ok && b.Attributes().Transactional() {
+		err = t.ReplayPending(b.ProducerID(), r.Key, r.Value, now)
+	} else {
+		err = p.machine.Replay(r.Key, r.Value, now)
 	}
-	return nil
+	if err != nil {
+		p.logger.Error("a record of a coordinator cannot be read and is left out", "offset", b.BaseOffset()+int64(r.OffsetDelta), "err", err)
+	}
 }
 
-func (p *partition) resign() {
+func (p *partition[M]) replayMarker(b record.Batch, scratch *record.Scratch, now time.Time) {
+	t, ok := any(p.machine).(transactional)
+	if !ok {
+		return
+	}
+	err := b.Each(scratch, replayLimit, func(r *record.Record) error {
+		if _, kind, known := record.ControlType(r.Key); known && kind <= record.ControlCommit {
+			t.ReplayMarker(b.ProducerID(), kind == record.ControlCommit, now)
+		}
+		return nil
+	})
+	if err != nil {
+		p.logger.Error("a marker cannot be read and is left out", "offset", b.BaseOffset(), "err", err)
+	}
+}
+
+func (p *partition[M]) resign() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state = kerr.NotCoordinator
 }
 
 // serving reports what clients are told instead of an answer.
-func (p *partition) serving() error {
+func (p *partition[M]) serving() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
@@ -77,37 +126,58 @@ func (p *partition) serving() error {
 
 // step takes one step: its records are appended under the lock, its replies sent
 // after it. It returns why no step could be taken.
-func (p *partition) step(take func(*group.Coordinator) group.Output) error {
+func (p *partition[M]) step(take func(M) step.Output) error {
 	p.mu.Lock()
 	if p.state != nil {
 		defer p.mu.Unlock()
 		return p.state
 	}
-	out := take(p.groups)
+	p.finish(take(p.machine))
+	return nil
+}
+
+// finish appends what a step wrote, lets go of mu, which the caller holds, and
+// does the rest.
+func (p *partition[M]) finish(out step.Output) {
 	held := p.writeAll(out.Writes)
+	last := p.appended
 	p.mu.Unlock()
 	for _, r := range out.Replies {
 		r.To.(deliver)(r.Response)
 	}
 	for _, h := range held {
-		h.send(p.log)
+		h.send(p.log, p.act)
 	}
-	return nil
+	if len(out.Effects) > 0 {
+		p.whenCommitted(last, func(err error) {
+			for _, e := range out.Effects {
+				if err == nil {
+					p.act(e)
+				}
+			}
+		})
+	}
 }
 
-// held are replies that wait until the record at offset is committed; at once
-// for a negative offset.
+// held are replies, and an effect, that wait until the record at offset is
+// committed; at once for a negative offset.
 type held struct {
 	offset  int64
-	replies []group.Reply
+	replies []step.Reply
+	then    step.Effect
 }
 
-func (h held) send(log Log) {
-	if h.offset < 0 || len(h.replies) == 0 {
+func (h held) send(log Log, act func(step.Effect)) {
+	if h.offset < 0 || len(h.replies) == 0 && h.then == nil {
 		h.deliver(nil)
 		return
 	}
-	log.WhenCommitted(h.offset, h.deliver)
+	log.WhenCommitted(h.offset, func(err error) {
+		h.deliver(err)
+		if err == nil && h.then != nil {
+			act(h.then)
+		}
+	})
 }
 
 func (h held) deliver(err error) {
@@ -121,37 +191,59 @@ func (h held) deliver(err error) {
 }
 
 // writeAll appends what a step wrote, in order. The caller holds mu.
-func (p *partition) writeAll(writes []group.Write) []held {
+func (p *partition[M]) writeAll(writes []step.Write) []held {
 	var all []held
 	for _, w := range writes {
-		last, err := p.append(w.Records)
+		last, err := p.append(&w)
 		if err != nil {
-			p.logger.Error("a change of a group could not be written", "err", err)
+			p.logger.Error("a coordinator's change could not be written", "err", err)
 			all = append(all, held{offset: -1, replies: w.Done(clientError(err))})
 			continue
 		}
 		p.appended = last
-		all = append(all, held{offset: last, replies: w.Done(nil)})
+		all = append(all, held{offset: last, replies: w.Done(nil), then: w.Then})
 	}
 	return all
 }
 
-func (p *partition) append(records []group.Record) (int64, error) {
+func (p *partition[M]) append(w *step.Write) (int64, error) {
+	batch, err := buildBatch(w, time.Now().UnixMilli())
+	if err != nil {
+		return -1, fmt.Errorf("build a batch of %d records: %w", len(w.Records), err)
+	}
+	var o AppendOptions
+	if w.Producer != nil {
+		o.Verification = w.Producer.Verification
+	}
+	if w.Marker != nil {
+		o.MarkerEpochEach = w.Marker.Version >= 2
+	}
+	return p.log.Append(batch, o)
+}
+
+// buildBatch makes the batch that w stands for.
+func buildBatch(w *step.Write, now int64) (record.Batch, error) {
+	if m := w.Marker; m != nil {
+		return record.BuildMarker(m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, m.Commit, now)
+	}
 	b := record.NewBuilder()
-	now := time.Now().UnixMilli()
-	for _, r := range records {
+	if w.Producer != nil {
+		b.Transactional, b.ProducerID, b.ProducerEpoch = true, w.Producer.ID, w.Producer.Epoch
+	}
+	for _, r := range w.Records {
 		b.Append(now, r.Key, r.Value)
 	}
-	batch, err := b.Build(nil)
-	if err != nil {
-		return -1, fmt.Errorf("build a batch of %d records: %w", len(records), err)
-	}
-	return p.log.Append(batch)
+	return b.Build(nil)
 }
 
 // clientError is what a client is told of a failed append, as Kafka translates
-// it.
+// it. What a producer's transaction is refused for, it is told as it is.
 func clientError(err error) error {
+	for _, plain := range []error{kerr.InvalidProducerEpoch, kerr.InvalidTxnState, kerr.TransactionCoordinatorFenced} {
+		if errors.Is(err, plain) {
+			return plain
+		}
+	}
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidFetchSize):
 		return kerr.UnknownServerError
@@ -161,24 +253,30 @@ func clientError(err error) error {
 	return kerr.CoordinatorNotAvailable
 }
 
-// look lets fn see the groups. It must not keep what it sees.
-func (p *partition) look(fn func(*group.Coordinator)) {
+// look lets fn see the machine. It must not keep what it sees.
+func (p *partition[M]) look(fn func(M)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == nil {
-		fn(p.groups)
+		fn(p.machine)
 	}
 }
 
 // whenDurable calls done once everything that was appended so far is committed:
 // what was read before is then true after a crash too.
-func (p *partition) whenDurable(done func()) {
+func (p *partition[M]) whenDurable(done func()) {
 	p.mu.Lock()
 	last := p.appended
 	p.mu.Unlock()
-	if last < 0 {
-		done()
+	p.whenCommitted(last, func(error) { done() })
+}
+
+// whenCommitted calls done once the record at offset is committed or lost; at
+// once for a negative offset.
+func (p *partition[M]) whenCommitted(offset int64, done func(error)) {
+	if offset < 0 {
+		done(nil)
 		return
 	}
-	p.log.WhenCommitted(last, func(error) { done() })
+	p.log.WhenCommitted(offset, done)
 }
