@@ -5,15 +5,10 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// deliveryTimeout is how long a record may wait for a broker that takes it, as
-// Kafka's producer has it.
-const deliveryTimeout = 2 * time.Minute
 
 // How much may be on its way at once: enough to keep a broker busy while more
 // is read, and little memory.
@@ -146,7 +141,6 @@ func (o *produceOptions) clientOptions(cmd *cobra.Command) ([]kgo.Opt, error) {
 		kgo.ProducerBatchCompression(codec),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(maxBufferedBytes),
-		kgo.RecordDeliveryTimeout(deliveryTimeout),
 	}
 	switch o.acks {
 	case "all", "-1":

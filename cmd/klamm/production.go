@@ -42,13 +42,18 @@ func (p *production) run(ctx context.Context) error {
 		p.env.note("Each line is a record; Ctrl-D ends.")
 	}
 	hide := p.showProgress(started)
-	err := p.sendAll(ctx)
-	if err == nil {
-		err = p.client.Flush(ctx)
+	// What was read is sent even when ctx ends.
+	sending, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	stop := p.giveUpWhenStuck(giveUp)
+	err := p.sendAll(ctx, sending)
+	if ctx.Err() == nil { // also where a line was wrong: those before it count
+		err = errors.Join(err, p.client.Flush(ctx))
 	}
 	if errors.Is(err, context.Canceled) {
 		p.flushRest()
 	}
+	stop()
+	giveUp()
 	hide()
 	fmt.Fprintln(p.env.out, p.summary(time.Since(started)))
 	p.once.Do(func() {}) // no callback writes refused from here on
@@ -57,9 +62,9 @@ func (p *production) run(ctx context.Context) error {
 
 // sendAll reads and sends to the end of the input, or until ctx ends. A read of
 // a terminal cannot be broken off: its goroutine ends with the process.
-func (p *production) sendAll(ctx context.Context) error {
+func (p *production) sendAll(ctx, sending context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- p.send(ctx) }()
+	go func() { done <- p.send(ctx, sending) }()
 	select {
 	case err := <-done:
 		return err
@@ -68,8 +73,8 @@ func (p *production) sendAll(ctx context.Context) error {
 	}
 }
 
-func (p *production) send(ctx context.Context) error {
-	sending := context.WithoutCancel(ctx) // what was read is sent even so
+// send hands records to the client, which gives them up when sending ends.
+func (p *production) send(ctx, sending context.Context) error {
 	for !p.stopped.Load() && ctx.Err() == nil {
 		record, err := p.records.next()
 		if errors.Is(err, io.EOF) {
@@ -114,8 +119,8 @@ func (p *production) acknowledged(r *kgo.Record, err error) {
 }
 
 func (p *production) refusal(r *kgo.Record, err error) error {
-	if errors.Is(err, kgo.ErrRecordTimeout) {
-		return fmt.Errorf("produce to %s-%d: no broker took the record within %s", r.Topic, r.Partition, deliveryTimeout)
+	if errors.Is(err, context.Canceled) { // by giveUpWhenStuck
+		return fmt.Errorf("produce to %s-%d: no broker took a record within %s", r.Topic, r.Partition, deliveryTimeout)
 	}
 	return fmt.Errorf("produce to %s-%d: %s (record of %s bytes)", r.Topic, r.Partition, reason(err, ""), groupDigits(int64(len(r.Key)+len(r.Value))))
 }

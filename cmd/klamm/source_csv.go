@@ -65,7 +65,11 @@ func column(header []string, name string) (int, error) {
 // spread over all partitions.
 func (s *csvSource) next() (*kgo.Record, error) {
 	row, err := s.reader.Read()
-	if err != nil {
+	switch {
+	case errors.Is(err, csv.ErrFieldCount):
+		line, _ := s.reader.FieldPos(0)
+		return nil, fmt.Errorf("line %d: it has %s, the first line %d", line, counted(int64(len(row)), "field", "fields"), len(s.names))
+	case err != nil:
 		return nil, err
 	}
 	s.value = s.appendObject(s.value[:0], row)

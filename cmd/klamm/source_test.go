@@ -64,7 +64,7 @@ func TestSources(t *testing.T) {
 		{"csv timestamps", produceOptions{format: "csv", timestampField: "at"}, "at\n2013-01-01T10:00:00Z\n1000\n",
 			[]string{`∅={"at":"2013-01-01T10:00:00Z"} @2013-01-01T10:00:00Z`, `∅={"at":1000} @1970-01-01T00:00:01Z`}, ""},
 		{"csv, bad timestamp", produceOptions{format: "csv", timestampField: "at"}, "at\n0\nnoon\n", []string{`∅={"at":0} @1970-01-01T00:00:00Z`}, `line 3: "noon" is no time`},
-		{"csv, short row", produceOptions{format: "csv"}, "a,b\n1,2\n3\n", []string{`∅={"a":1,"b":2}`}, "line 3: wrong number of fields"},
+		{"csv, short row", produceOptions{format: "csv"}, "a,b\n1,2\n3\n", []string{`∅={"a":1,"b":2}`}, "line 3: it has 1 field, the first line 2"},
 		{"csv, unknown column", produceOptions{format: "csv", keyField: "tailnun"}, "year,tailnum\n", nil, "no column tailnun. Did you mean tailnum? The columns are year, tailnum"},
 		{"csv, empty", produceOptions{format: "csv"}, "", nil, "it is empty"},
 
