@@ -26,22 +26,45 @@ func (e *environment) completeGroups(most int) completion {
 	return e.completeNames(most, groupNames)
 }
 
-func (e *environment) completeNames(most int, list func(context.Context, *kadm.Client) ([]string, error)) completion {
-	return func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+func (e *environment) completeNames(most int, list lister) completion {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-		defer cancel()
-		err := e.withAdmin(ctx, func(admin *kadm.Client) (err error) {
-			names, err = list(ctx, admin)
-			return err
-		})
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return e.offer(cmd.Context(), list)
 	}
+}
+
+// completeConfigKeys offers the keys of the configs of what the arguments name,
+// each with suffix.
+func (e *environment) completeConfigKeys(target func(args []string) configTarget, suffix string) completion {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		keys, directive := e.offer(cmd.Context(), func(ctx context.Context, admin *kadm.Client) (keys []string, err error) {
+			configs, err := target(args).describe(ctx, admin)
+			for _, c := range configs {
+				keys = append(keys, c.Key+suffix)
+			}
+			return keys, err
+		})
+		return keys, directive | cobra.ShellCompDirectiveNoSpace
+	}
+}
+
+// lister asks the cluster for names.
+type lister = func(context.Context, *kadm.Client) ([]string, error)
+
+// offer asks for names, but not for long.
+func (e *environment) offer(ctx context.Context, list lister) (names []string, _ cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	err := e.withAdmin(ctx, func(admin *kadm.Client) (err error) {
+		names, err = list(ctx, admin)
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // topicNames lists the topics that are not internal.

@@ -31,7 +31,7 @@ or until --count or --exit-at-end ends it.
 
 --format says how a record is printed:
   %t topic   %p partition   %o offset   %T timestamp (Unix milliseconds)
-  %k key     %s value       %K and %S their lengths in bytes, -1 for null
+  %k key     %s or %v value %K and %S their lengths in bytes, -1 for null
   %h headers %% a percent sign          \n \r \t \xNN \\ as usual
 
 With --group the members of a group share the partitions, and what was printed

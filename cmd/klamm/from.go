@@ -29,12 +29,13 @@ type startPoint struct {
 	time time.Time
 }
 
-// parseStart reads beginning, end, an offset, -N, or a time.
+// parseStart reads beginning, end, an offset, -N, or a time; beginning and end
+// also by the names that Kafka and rpk have for them.
 func parseStart(text string) (startPoint, error) {
 	switch text {
-	case "beginning":
+	case "beginning", "earliest", "start":
 		return startPoint{kind: startBeginning}, nil
-	case "end":
+	case "end", "latest":
 		return startPoint{kind: startEnd}, nil
 	}
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {

@@ -9,6 +9,9 @@ func TestParseStart(t *testing.T) {
 	for text, want := range map[string]startPoint{
 		"beginning":                 {kind: startBeginning},
 		"end":                       {kind: startEnd},
+		"earliest":                  {kind: startBeginning},
+		"start":                     {kind: startBeginning},
+		"latest":                    {kind: startEnd},
 		"0":                         {kind: startOffset},
 		"1200":                      {kind: startOffset, n: 1200},
 		"-5":                        {kind: startBefore, n: 5},
@@ -25,7 +28,7 @@ func TestParseStart(t *testing.T) {
 			t.Errorf("parseStart(%q) = %+v, %v; want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "noon", "@", "@x", "1.5", "latest", "2013-13-01"} {
+	for _, text := range []string{"", "noon", "@", "@x", "1.5", "later", "2013-13-01"} {
 		if got, err := parseStart(text); err == nil {
 			t.Errorf("parseStart(%q) = %+v, want an error", text, got)
 		}

@@ -30,16 +30,17 @@ func (e *environment) deleteGroups(ctx context.Context, admin *kadm.Client, grou
 		return fmt.Errorf("delete groups: %s", reason(err, ""))
 	}
 	var failed failures
-	for _, r := range responses.Sorted() {
+	for _, group := range groups {
+		r := responses[group]
 		switch {
 		case r.Err == nil:
-			fmt.Fprintf(e.out, "group %s deleted\n", r.Group)
+			fmt.Fprintf(e.out, "group %s deleted\n", group)
 		case errors.Is(r.Err, kerr.GroupIDNotFound):
-			failed.add("%w", unknownGroup(ctx, admin, r.Group))
+			failed.add("%w", unknownGroup(ctx, admin, group))
 		case errors.Is(r.Err, kerr.NonEmptyGroup):
-			failed.add("group %s has members: stop them first. See `klamm group describe %s`", r.Group, r.Group)
+			failed.add("group %s has members: stop them first. See `klamm group describe %s`", group, group)
 		default:
-			failed.add("delete group %s: %s", r.Group, reason(r.Err, ""))
+			failed.add("delete group %s: %s", group, reason(r.Err, ""))
 		}
 	}
 	return failed.err()

@@ -34,7 +34,7 @@ func partitionsOf(ctx context.Context, admin *kadm.Client, topic string, only []
 	all := details[topic].Partitions.Numbers()
 	for _, p := range only {
 		if !slices.Contains(all, p) {
-			return nil, fmt.Errorf("topic %s has partitions 0 to %d: there is no %d", topic, len(all)-1, p)
+			return nil, fmt.Errorf("topic %s has %s: there is no partition %d", topic, counted(int64(len(all)), "partition", "partitions"), p)
 		}
 	}
 	if len(only) > 0 {

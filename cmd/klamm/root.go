@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ any other Kafka cluster.
 	root.SetOut(env.out)
 	root.SetErr(env.errOut)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{cmd, err.Error()}
+		return usageError{cmd, err.Error() + nearFlags(cmd, err)}
 	})
 	addBrokersFlag(env, root)
 	root.AddCommand(
@@ -37,18 +38,40 @@ any other Kafka cluster.
 	return root
 }
 
-// addBrokersFlag adds --brokers, which also goes by the name that Kafka's own
-// tools use.
+// otherNames are names that Kafka's scripts, rpk and kcat have for our flags.
+var otherNames = map[string]string{
+	"bootstrap-server": "brokers",
+	"max-messages":     "count",
+	"num":              "count",
+	"offset":           "from",
+}
+
+// addBrokersFlag adds --brokers, and lets every flag go by its other names.
 func addBrokersFlag(env *environment, root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringSliceVarP(&env.brokers, "brokers", "b", env.brokers,
 		"brokers to ask first, host:port[,host:port…] (also --bootstrap-server, or KLAMM_BROKERS)")
 	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "bootstrap-server" {
-			name = "brokers"
+		if ours, found := otherNames[name]; found {
+			name = ours
 		}
 		return pflag.NormalizedName(name)
 	})
+}
+
+// nearFlags names the flags that an unknown one may stand for.
+func nearFlags(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	near := nearest(unknown.GetSpecifiedName(), names)
+	if len(near) == 0 {
+		return ""
+	}
+	return "; did you mean --" + strings.Join(near, " or --") + "?"
 }
 
 // parentCommand is a command that only holds others.

@@ -22,6 +22,12 @@ func (s *settings) addFlags(cmd *cobra.Command, withDelete bool) {
 	}
 }
 
+// completeKeys lets shells complete the keys of what the arguments name.
+func (s *settings) completeKeys(env *environment, cmd *cobra.Command, target func(args []string) configTarget) {
+	must(cmd.RegisterFlagCompletionFunc("set", env.completeConfigKeys(target, "=")))
+	must(cmd.RegisterFlagCompletionFunc("delete", env.completeConfigKeys(target, "")))
+}
+
 func (s *settings) empty() bool { return len(s.set)+len(s.remove) == 0 }
 
 // changes is what the cluster is asked for, in the order given.

@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// template prints records as a text with escapes says, which are those of kcat.
+// template prints records as a text with escapes says, which are those of kcat;
+// %v is rpk's name for the value.
 type template []piece
 
 // piece appends one part of a record to dst.
@@ -21,7 +22,8 @@ var placeholders = map[byte]piece{
 	'p': func(dst []byte, r *kgo.Record) []byte { return strconv.AppendInt(dst, int64(r.Partition), 10) },
 	'o': func(dst []byte, r *kgo.Record) []byte { return strconv.AppendInt(dst, r.Offset, 10) },
 	'k': func(dst []byte, r *kgo.Record) []byte { return append(dst, r.Key...) },
-	's': func(dst []byte, r *kgo.Record) []byte { return append(dst, r.Value...) },
+	's': appendValue,
+	'v': appendValue,
 	'K': func(dst []byte, r *kgo.Record) []byte { return appendLength(dst, r.Key) },
 	'S': func(dst []byte, r *kgo.Record) []byte { return appendLength(dst, r.Value) },
 	'T': func(dst []byte, r *kgo.Record) []byte { return strconv.AppendInt(dst, r.Timestamp.UnixMilli(), 10) },
@@ -49,7 +51,7 @@ func parseTemplate(text string) (template, error) {
 		}
 		placeholder, known := placeholders[rest[0]]
 		if !known {
-			return nil, fmt.Errorf("%%%c is unknown: there are %%t topic, %%p partition, %%o offset, %%k key, %%s value, "+
+			return nil, fmt.Errorf("%%%c is unknown: there are %%t topic, %%p partition, %%o offset, %%k key, %%s or %%v value, "+
 				"%%K and %%S their lengths, %%T timestamp, %%h headers, and %%%% for a percent sign", rest[0])
 		}
 		t = append(t, placeholder)
@@ -65,6 +67,8 @@ func (t template) append(dst []byte, r *kgo.Record) []byte {
 	}
 	return dst
 }
+
+func appendValue(dst []byte, r *kgo.Record) []byte { return append(dst, r.Value...) }
 
 // appendLength appends a length in bytes, -1 for null.
 func appendLength(dst, b []byte) []byte {

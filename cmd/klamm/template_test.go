@@ -46,7 +46,7 @@ func TestTemplateOfNulls(t *testing.T) {
 
 func TestTemplateErrors(t *testing.T) {
 	for text, says := range map[string]string{
-		"%v":   "%v is unknown",
+		"%q":   "%q is unknown",
 		"a%":   "single %",
 		`a\`:   `single \`,
 		`\q`:   `\q is unknown`,

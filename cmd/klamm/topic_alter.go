@@ -29,6 +29,9 @@ func newTopicAlterCommand(env *environment) *cobra.Command {
 	cmd.Flags().IntVarP(&alteration.partitions, "partitions", "p", 0, "grow to this number of partitions; keys then go to other partitions than before")
 	cmd.Flags().BoolVar(&alteration.dryRun, "dry-run", false, "only check whether it could be done")
 	configs.addFlags(cmd, true)
+	configs.completeKeys(env, cmd, func(args []string) configTarget {
+		return configTarget{kind: kindTopic, name: append(args, "")[0]}
+	})
 	cmd.RunE = func(cmd *cobra.Command, topics []string) (err error) {
 		if configs.empty() && alteration.partitions == 0 {
 			return badUsage(cmd, "nothing to alter: pass --partitions, --set or --delete")
@@ -70,7 +73,7 @@ func (a *topicAlteration) alterConfigs(ctx context.Context, env *environment, ad
 }
 
 func (a *topicAlteration) grow(ctx context.Context, env *environment, admin *kadm.Client, topics []string) error {
-	request, done := admin.UpdatePartitions, "has now"
+	request, done := admin.UpdatePartitions, "now has"
 	if a.dryRun {
 		request, done = admin.ValidateUpdatePartitions, "could have"
 	}
@@ -79,12 +82,13 @@ func (a *topicAlteration) grow(ctx context.Context, env *environment, admin *kad
 		return fmt.Errorf("add partitions: %s", reason(err, ""))
 	}
 	var failed failures
-	for _, r := range responses.Sorted() {
+	for _, topic := range topics {
+		r := responses[topic]
 		if r.Err != nil {
-			failed.add("%w", topicFailure(ctx, admin, "add partitions to", r.Topic, r.Err, r.ErrMessage))
+			failed.add("%w", topicFailure(ctx, admin, "add partitions to", topic, r.Err, r.ErrMessage))
 			continue
 		}
-		fmt.Fprintf(env.out, "topic %s %s %s\n", r.Topic, done, counted(int64(a.partitions), "partition", "partitions"))
+		fmt.Fprintf(env.out, "topic %s %s %s\n", topic, done, counted(int64(a.partitions), "partition", "partitions"))
 	}
 	return failed.err()
 }

@@ -56,16 +56,17 @@ func (c *topicCreation) create(ctx context.Context, env *environment, admin *kad
 		return fmt.Errorf("create topics: %s", reason(err, ""))
 	}
 	var failed failures
-	for _, r := range responses.Sorted() {
+	for _, topic := range topics {
+		r := responses[topic]
 		switch {
 		case r.Err == nil:
-			fmt.Fprintf(env.out, "topic %s %s: %s\n", r.Topic, done, topicSize(r.NumPartitions, r.ReplicationFactor))
+			fmt.Fprintf(env.out, "topic %s %s: %s\n", topic, done, topicSize(r.NumPartitions, r.ReplicationFactor))
 		case errors.Is(r.Err, kerr.TopicAlreadyExists) && c.ifMissing:
-			fmt.Fprintf(env.out, "topic %s exists already\n", r.Topic)
+			fmt.Fprintf(env.out, "topic %s exists already\n", topic)
 		case errors.Is(r.Err, kerr.TopicAlreadyExists):
-			failed.add("topic %s exists already. See `klamm topic describe %s`, or pass --if-not-exists", r.Topic, r.Topic)
+			failed.add("topic %s exists already. See `klamm topic describe %s`, or pass --if-not-exists", topic, topic)
 		default:
-			failed.add("create topic %s: %s", r.Topic, reason(r.Err, r.ErrMessage))
+			failed.add("create topic %s: %s", topic, reason(r.Err, r.ErrMessage))
 		}
 	}
 	return failed.err()

@@ -32,17 +32,18 @@ func (e *environment) deleteTopics(ctx context.Context, admin *kadm.Client, topi
 		return fmt.Errorf("delete topics: %s", reason(err, ""))
 	}
 	var failed failures
-	for _, r := range responses.Sorted() {
+	for _, topic := range topics {
+		r := responses[topic]
 		switch {
 		case r.Err == nil:
-			fmt.Fprintf(e.out, "topic %s deleted\n", r.Topic)
+			fmt.Fprintf(e.out, "topic %s deleted\n", topic)
 		case errors.Is(r.Err, kerr.UnknownTopicOrPartition) && ifExists:
-			fmt.Fprintf(e.out, "topic %s does not exist\n", r.Topic)
+			fmt.Fprintf(e.out, "topic %s does not exist\n", topic)
 		case errors.Is(r.Err, kerr.UnknownTopicOrPartition):
 			names, _ := topicNames(ctx, admin)
-			failed.add("topic %s does not exist.%s See `klamm topic list`", r.Topic, didYouMean(r.Topic, names))
+			failed.add("topic %s does not exist.%s See `klamm topic list`", topic, didYouMean(topic, names))
 		default:
-			failed.add("delete topic %s: %s", r.Topic, reason(r.Err, r.ErrMessage))
+			failed.add("delete topic %s: %s", topic, reason(r.Err, r.ErrMessage))
 		}
 	}
 	return failed.err()

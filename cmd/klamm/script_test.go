@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets scripts run this very binary under the name klamm.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"klamm": func() { os.Exit(run()) }})
+}
+
+// TestScript runs the tool as people do, against a broker that is a process of
+// its own. test/script/README.md says which commands scripts have.
+func TestScript(t *testing.T) {
+	flights, err := filepath.Abs("../../test/data/flights")
+	if err != nil {
+		t.Fatal(err)
+	}
+	configs, err := filepath.Abs("../../config/testdata/kafka-4.3.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "../../test/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("FLIGHTS", flights)
+			env.Setenv("KAFKA_CONFIGS", configs)
+			env.Setenv("KLAMM_BROKERS", "127.0.0.1:1")
+			env.Values[brokerKey{}] = &brokerProcess{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"broker": startBroker,
+			"halt":   haltBroker,
+			"exit":   exitsWith,
+			"mask":   maskOutput,
+			"await":  awaitOutput,
+			"flip":   flipByteOf,
+		},
+		UpdateScripts:       *rewrite,
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+	})
+}
+
+// brokerProcess is the broker of one script, nil while there is none.
+type brokerProcess struct{ cmd *exec.Cmd }
+
+type brokerKey struct{}
+
+// processLimit bounds how long a broker may take to start or to stop.
+const processLimit = time.Minute
+
+var servesAt = regexp.MustCompile(`msg=serving .*listener=(\S+)`)
+
+// startBroker is `broker [flag…]`: it starts `klamm serve` on a free port with
+// its data in $WORK/data and waits until it serves. What it logs is in
+// $WORK/broker.log.
+func startBroker(ts *testscript.TestScript, neg bool, args []string) {
+	b := ts.Value(brokerKey{}).(*brokerProcess)
+	if neg || b.cmd != nil {
+		ts.Fatalf("usage: broker [flag…], once until halt")
+	}
+	args = append([]string{"serve",
+		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "log.dirs=" + ts.MkAbs("data"), "--set", "klamm.http.listener=",
+		"--set", "group.initial.rebalance.delay.ms=0", "--set", "offsets.topic.num.partitions=2"}, args...)
+	log, err := os.OpenFile(ts.MkAbs("broker.log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	offset, err := log.Seek(0, 2)
+	ts.Check(err)
+	b.cmd = exec.Command("klamm", args...)
+	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = ts.MkAbs("."), log, log
+	ts.Check(b.cmd.Start())
+	ts.Defer(b.kill)
+	address, err := awaitAddress(ts.MkAbs("broker.log"), offset)
+	if err != nil {
+		ts.Fatalf("start the broker: %v; it said:\n%s", err, ts.ReadFile("broker.log"))
+	}
+	ts.Setenv("KLAMM_BROKERS", address)
+}
+
+// awaitAddress reads the log from offset on until the broker says where it
+// listens.
+func awaitAddress(path string, offset int64) (string, error) {
+	for started := time.Now(); time.Since(started) < processLimit; time.Sleep(2 * time.Millisecond) {
+		log, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		_, err = log.Seek(offset, 0)
+		for lines := bufio.NewScanner(log); err == nil && lines.Scan(); {
+			if m := servesAt.FindStringSubmatch(lines.Text()); m != nil {
+				log.Close()
+				return m[1], nil
+			}
+		}
+		log.Close()
+	}
+	return "", fmt.Errorf("it does not serve after %s", processLimit)
+}
+
+// haltBroker is `halt`: it ends the broker as a service manager does.
+func haltBroker(ts *testscript.TestScript, _ bool, _ []string) {
+	b := ts.Value(brokerKey{}).(*brokerProcess)
+	if b.cmd == nil {
+		ts.Fatalf("there is no broker to halt")
+	}
+	ts.Check(b.cmd.Process.Signal(syscall.SIGTERM))
+	limit := time.AfterFunc(processLimit, func() { b.cmd.Process.Kill() })
+	defer limit.Stop()
+	err := b.cmd.Wait()
+	b.cmd = nil
+	if err != nil {
+		ts.Fatalf("the broker ended with %v; it said:\n%s", err, ts.ReadFile("broker.log"))
+	}
+}
+
+// kill ends a broker that the script left running.
+func (b *brokerProcess) kill() {
+	if b.cmd != nil {
+		_ = b.cmd.Process.Kill()
+		_ = b.cmd.Wait()
+		b.cmd = nil
+	}
+}
+
+// exitsWith is `exit CODE program [args…]`.
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if neg || err != nil || len(args) < 2 {
+		ts.Fatalf("usage: exit CODE program [args…]")
+	}
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var ended *exec.ExitError
+		if !errors.As(err, &ended) {
+			ts.Fatalf("%v", err)
+		}
+		got = ended.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("it exits with %d, not with %d", got, want)
+	}
+}
+
+// masks hide what differs from run to run.
+var masks = []struct {
+	from *regexp.Regexp
+	to   string
+}{
+	{regexp.MustCompile(`klamm-[0-9a-f-]{36}`), "MEMBER-ID"},
+	{regexp.MustCompile(`\b[A-Za-z0-9_-]{22}(\s|"|$)`), "TOPIC-ID$1"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d{4,5}`), "ADDRESS"},
+	{regexp.MustCompile(`in [0-9.]+ s: .*`), "in TIME"},
+}
+
+// maskOutput is `mask`: stdout and stderr of the last command without what
+// differs from run to run.
+func maskOutput(ts *testscript.TestScript, _ bool, _ []string) {
+	hide := func(text string) string {
+		for _, mask := range masks {
+			text = mask.from.ReplaceAllString(text, mask.to)
+		}
+		return strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
+	}
+	out, errOut := hide(ts.ReadFile("stdout")), hide(ts.ReadFile("stderr"))
+	fmt.Fprint(ts.Stdout(), out)
+	fmt.Fprint(ts.Stderr(), errOut)
+}
+
+// awaitOutput is `await PATTERN program [args…]`: it runs the program again and
+// again until its output matches.
+func awaitOutput(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN program [args…]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for started := time.Now(); time.Since(started) < processLimit; time.Sleep(10 * time.Millisecond) {
+		if ts.Exec(args[1], args[2:]...) == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not come after %s", args[0], processLimit)
+}
+
+// flipByteOf is `flip FILE POSITION`: it damages one byte of a file.
+func flipByteOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE POSITION")
+	}
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	text := []byte(ts.ReadFile(args[0]))
+	text[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o644))
+}
