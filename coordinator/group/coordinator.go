@@ -22,17 +22,21 @@ type Config struct {
 
 // What a step says has the same form in every machine (see [step]).
 type (
+	// Ticket stands for a request that waits for its reply.
 	Ticket = step.Ticket
-	Reply  = step.Reply
+	// Reply is the answer to a request.
+	Reply = step.Reply
+	// Record is a record of __consumer_offsets.
 	Record = step.Record
-	Write  = step.Write
+	// Write is records to be appended together.
+	Write = step.Write
 )
 
 // Output is what a step wants done.
 type Output struct{ step.Output }
 
-func (o *Output) reply(to Ticket, response, failed kmsg.Response) {
-	o.Replies = append(o.Replies, Reply{To: to, Response: response, Failed: failed})
+func (o *Output) reply(to Ticket, response kmsg.Response) {
+	o.Replies = append(o.Replies, Reply{To: to, Response: response})
 }
 
 func (o *Output) write(records []Record, done func(error) []Reply) {
@@ -79,7 +83,7 @@ type Committed struct {
 
 // Committed lists what every group committed.
 func (c *Coordinator) Committed() []Committed {
-	var all []Committed
+	all := make([]Committed, 0, len(c.groups))
 	for _, g := range c.groups {
 		told := Committed{Group: g.id, Members: len(g.members), Offsets: make(map[protocol.TopicPartition]int64, len(g.offsets))}
 		for tp, o := range g.offsets {

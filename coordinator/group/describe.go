@@ -74,10 +74,10 @@ func (c *Coordinator) Delete(id string, to Ticket) (out Output) {
 	g := c.groups[id]
 	switch {
 	case g == nil:
-		out.reply(to, answer(kerr.GroupIDNotFound), nil)
+		out.reply(to, answer(kerr.GroupIDNotFound))
 		return out
 	case g.state != empty:
-		out.reply(to, answer(kerr.NonEmptyGroup), nil)
+		out.reply(to, answer(kerr.NonEmptyGroup))
 		return out
 	}
 	gone := slices.Collect(maps.Keys(g.offsets))

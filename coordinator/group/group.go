@@ -58,6 +58,8 @@ type member struct {
 	protocols        []kmsg.JoinGroupRequestProtocol
 	assignment       []byte
 	deadline         time.Time // by when it must be heard of
+	isNew            bool      // it joined and did not get an answer yet
+	unsynced         bool      // it has not asked for its assignment in this generation
 	joining          *waiting  // its JoinGroup waits for the others
 	syncing          *waiting  // its SyncGroup waits for the leader
 }
@@ -208,5 +210,44 @@ func (m *member) sameProtocols(protocols []kmsg.JoinGroupRequestProtocol) bool {
 // heard notes that the member is alive.
 func (m *member) heard(now time.Time) { m.deadline = now.Add(m.sessionTimeout) }
 
-// waits reports whether the member is alive by waiting for us.
-func (m *member) waits() bool { return m.joining != nil || m.syncing != nil }
+// newMemberTimeout is how long a new member may wait to be let in. It cannot send
+// heartbeats meanwhile, and if its client is gone, nothing else would tell.
+const newMemberTimeout = 5 * time.Minute
+
+// silent reports whether the member's time to be heard of is over. Who waits for
+// us is alive.
+func (m *member) silent(now time.Time) bool { return !m.waits() && !m.deadline.After(now) }
+
+func (m *member) waits() bool { return !m.isNew && (m.joining != nil || m.syncing != nil) }
+
+// awaitingJoin counts the members that joined already.
+func (g *group) awaitingJoin() (n int) {
+	for _, m := range g.members {
+		if m.joining != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// allSynced reports whether every member asked for its assignment.
+func (g *group) allSynced() bool {
+	for _, m := range g.members {
+		if m.unsynced {
+			return false
+		}
+	}
+	return true
+}
+
+// dismiss answers what the member waits for. The answer names id.
+func (m *member) dismiss(id string, err error, out *Output) {
+	if w := m.joining; w != nil {
+		m.joining = nil
+		out.reply(w.ticket, joinError(w.version, id, err))
+	}
+	if w := m.syncing; w != nil {
+		m.syncing = nil
+		out.reply(w.ticket, syncError(w.version, err))
+	}
+}

@@ -24,23 +24,23 @@ func (c *Coordinator) JoinGroup(req *kmsg.JoinGroupRequest, client Client, to Ti
 		err = kerr.InconsistentGroupProtocol
 	}
 	if err != nil {
-		out.reply(to, joinError(req, req.MemberID, err), nil)
+		out.reply(to, joinError(req.Version, req.MemberID, err))
 		return out
 	}
 	g = c.obtain(req.Group, now)
 	j := joining{Coordinator: c, group: g, req: req, client: client, to: to, now: now, out: &out}
 	if err := j.admit(); err != nil {
-		out.reply(to, joinError(req, req.MemberID, err), nil)
+		out.reply(to, joinError(req.Version, req.MemberID, err))
 	}
 	c.schedule(g)
 	return out
 }
 
-func joinError(req *kmsg.JoinGroupRequest, memberID string, err error) *kmsg.JoinGroupResponse {
+func joinError(version int16, memberID string, err error) *kmsg.JoinGroupResponse {
 	resp := kmsg.NewPtrJoinGroupResponse()
-	resp.SetVersion(req.Version)
+	resp.SetVersion(version)
 	resp.ErrorCode, resp.Generation, resp.MemberID = code(err), -1, memberID
-	if req.Version < 7 {
+	if version < 7 {
 		resp.Protocol = new(string)
 	}
 	return resp
@@ -61,8 +61,9 @@ func (j *joining) admit() error {
 	g, req := j.group, j.req
 	_, known := g.members[req.MemberID]
 	_, pending := g.pending[req.MemberID]
-	if !known && len(g.members) >= j.config.MaxSize && !(req.InstanceID != nil && g.static[*req.InstanceID] != "") {
-		return kerr.GroupMaxSizeReached
+	if !j.roomFor(g.members[req.MemberID]) {
+		j.turnAway(req.MemberID)
+		return nil
 	}
 	if !g.supports(req.ProtocolType, req.Protocols) {
 		return kerr.InconsistentGroupProtocol
@@ -91,6 +92,33 @@ func (j *joining) admit() error {
 	return j.again(g.members[req.MemberID])
 }
 
+// roomFor reports whether a client may be in the group, by group.max.size. During
+// a rebalance places go to those that come first, so that a group that is too
+// large shrinks. A static member that comes back takes no place more.
+func (j *joining) roomFor(m *member) bool {
+	g := j.group
+	switch {
+	case g.state == empty:
+		return true
+	case g.state == preparingRebalance:
+		return m != nil && m.joining != nil || g.awaitingJoin() < j.config.MaxSize
+	case j.req.InstanceID != nil && g.static[*j.req.InstanceID] != "":
+		return true
+	}
+	return m != nil || len(g.members) < j.config.MaxSize
+}
+
+// turnAway refuses a client for which there is no room. It is no member any more.
+func (j *joining) turnAway(id string) {
+	g := j.group
+	j.out.reply(j.to, joinError(j.req.Version, "", kerr.GroupMaxSizeReached))
+	delete(g.pending, id)
+	if m := g.members[id]; m != nil {
+		g.remove(m)
+		j.dropped(g, j.now, j.out)
+	}
+}
+
 // newDynamic gives a client a member id; from version 4 on it has to come back
 // with it (KIP-394), so that a client that gives up leaves nothing behind.
 func (j *joining) newDynamic() error {
@@ -100,7 +128,7 @@ func (j *joining) newDynamic() error {
 		return nil
 	}
 	j.group.pending[id] = j.now.Add(time.Duration(j.req.SessionTimeoutMillis) * time.Millisecond)
-	j.out.reply(j.to, joinError(j.req, id, kerr.MemberIDRequired), nil)
+	j.out.reply(j.to, joinError(j.req.Version, id, kerr.MemberIDRequired))
 	return nil
 }
 
@@ -113,12 +141,13 @@ func (j *joining) newStatic() error {
 		j.enter(id)
 		return nil
 	}
-	j.fence(old)
-	unchanged := g.state == stable && old.sameProtocols(j.req.Protocols) && g.choose() == g.protocol
+	old.dismiss(old.id, kerr.FencedInstanceID, j.out)
+	before, leader := *old, g.leader
 	g.rename(old, id)
 	j.refresh(old)
-	if g.state == stable && unchanged {
-		return j.replaceQuietly(old)
+	if g.state == stable && g.choose() == g.protocol {
+		j.replaceQuietly(old, before, leader)
+		return nil
 	}
 	j.wait(old)
 	if g.state == preparingRebalance {
@@ -129,50 +158,37 @@ func (j *joining) newStatic() error {
 	return nil
 }
 
-// fence ends what the former instance of a static member waits for.
-func (j *joining) fence(old *member) {
-	if w := old.joining; w != nil {
-		old.joining = nil
-		req := &kmsg.JoinGroupRequest{Version: w.version}
-		j.out.reply(w.ticket, joinError(req, old.id, kerr.FencedInstanceID), nil)
-	}
-	if w := old.syncing; w != nil {
-		old.syncing = nil
-		j.out.reply(w.ticket, syncError(w.version, kerr.FencedInstanceID), nil)
-	}
-}
-
 // replaceQuietly lets a static member's new instance go on where the old one
-// stopped, without a rebalance. Its new member id is written down first.
-func (j *joining) replaceQuietly(m *member) error {
-	g, req, to := j.group, j.req, j.to
-	m.heard(j.now)
-	response := j.joined(g, m, req.Version)
-	if req.Version >= 9 {
+// stopped, without a rebalance: whatever it subscribes to now, the others need
+// not stop for it. Its new member id is written down first; if that fails, all is
+// as before.
+func (j *joining) replaceQuietly(m *member, before member, leader string) {
+	g, version := j.group, j.req.Version
+	response := j.joined(g, m, version)
+	switch {
+	case version >= 9:
 		response.SkipAssignment = g.leader == m.id
-	} else if g.leader == m.id {
-		response.LeaderID = "" // an older leader would assign again; nobody else leads
+	default:
+		// An old client that finds itself leader would assign anew.
+		response.LeaderID, response.Members = leader, nil
 	}
-	if g.leader == m.id && req.Version < 9 {
-		response.Members = nil
-	}
-	generation := g.generation
 	j.out.write([]Record{g.metadataRecord(j.now)}, func(err error) []Reply {
-		failed := joinError(req, m.id, kerr.NotCoordinator)
 		if err != nil {
-			return []Reply{{To: to, Response: joinError(req, m.id, err)}}
+			g.rename(m, before.id)
+			*m = before
+			m.heard(j.now)
+			return []Reply{{To: j.to, Response: joinError(version, "", err)}}
 		}
-		response.Generation = generation
-		return []Reply{{To: to, Response: response, Failed: failed}}
+		return []Reply{{To: j.to, Response: response, Failed: joinError(version, "", kerr.NotCoordinator)}}
 	})
-	return nil
 }
 
 // enter makes the client a member under id and begins a rebalance.
 func (j *joining) enter(id string) {
 	g := j.group
-	m := &member{id: id, instanceID: j.req.InstanceID}
+	m := &member{id: id, instanceID: j.req.InstanceID, isNew: true}
 	j.refresh(m)
+	m.deadline = j.now.Add(newMemberTimeout)
 	g.protocolType = j.req.ProtocolType
 	g.add(m)
 	j.wait(m)
@@ -212,7 +228,7 @@ func (j *joining) again(m *member) error {
 	case g.state == completingRebalance && same, g.state == stable && same && g.leader != m.id:
 		// It did not get the answer, or asks without need: the generation stands.
 		m.heard(j.now)
-		j.out.reply(j.to, j.joined(g, m, j.req.Version), nil)
+		j.out.reply(j.to, j.joined(g, m, j.req.Version))
 	case g.state == empty:
 		return kerr.UnknownMemberID
 	default:
@@ -228,7 +244,7 @@ func (j *joining) again(m *member) error {
 func (j *joining) supersede(m *member) {
 	if w := m.joining; w != nil {
 		m.joining = nil
-		j.out.reply(w.ticket, joinError(&kmsg.JoinGroupRequest{Version: w.version}, m.id, kerr.RebalanceInProgress), nil)
+		j.out.reply(w.ticket, joinError(w.version, m.id, kerr.RebalanceInProgress))
 	}
 }
 

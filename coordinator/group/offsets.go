@@ -23,7 +23,7 @@ type committed struct {
 // caller to see to, before.
 func (c *Coordinator) OffsetCommit(req *kmsg.OffsetCommitRequest, to Ticket, now time.Time) (out Output) {
 	if err := c.mayCommit(req, now); err != nil {
-		out.reply(to, commitResponse(req, func(*kmsg.OffsetCommitRequestTopicPartition) error { return err }), nil)
+		out.reply(to, commitResponse(req, func(*kmsg.OffsetCommitRequestTopicPartition) error { return err }))
 		return out
 	}
 	tooLong := func(p *kmsg.OffsetCommitRequestTopicPartition) error {
@@ -46,7 +46,7 @@ func (c *Coordinator) OffsetCommit(req *kmsg.OffsetCommitRequest, to Ticket, now
 		}
 	}
 	if len(records) == 0 {
-		out.reply(to, commitResponse(req, tooLong), nil)
+		out.reply(to, commitResponse(req, tooLong))
 		return out
 	}
 	out.write(records, func(err error) []Reply {
@@ -198,7 +198,7 @@ func (c *Coordinator) OffsetDelete(req *kmsg.OffsetDeleteRequest, to Ticket) (ou
 		resp.ErrorCode = kerr.NonEmptyGroup.Code
 	}
 	if resp.ErrorCode != 0 {
-		out.reply(to, resp, nil)
+		out.reply(to, resp)
 		return out
 	}
 	read := g.subscribed()
@@ -210,7 +210,7 @@ func (c *Coordinator) OffsetDelete(req *kmsg.OffsetDeleteRequest, to Ticket) (ou
 			answer := kmsg.NewOffsetDeleteResponseTopicPartition()
 			answer.Partition = p.Partition
 			tp := protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			if read[t.Topic] {
+			if read(t.Topic) {
 				answer.ErrorCode = kerr.GroupSubscribedToTopic.Code
 			} else if _, found := g.offsets[tp]; found {
 				gone = append(gone, tp)
@@ -262,19 +262,24 @@ func (c *Coordinator) forget(g *group, gone []protocol.TopicPartition, whole boo
 // read here.
 const consumerProtocol = "consumer"
 
-// subscribed returns the topics that a member reads.
-func (g *group) subscribed() map[string]bool {
+// subscribed tells whether a member reads a topic. If a subscription cannot be
+// read, it might be to any topic.
+func (g *group) subscribed() func(topic string) bool {
 	topics := map[string]bool{}
 	for _, m := range g.members {
+		metadata := m.metadata(g.protocol)
+		if metadata == nil && len(m.protocols) > 0 {
+			metadata = m.protocols[0].Metadata // while nothing is agreed
+		}
 		var s kmsg.ConsumerMemberMetadata
-		if s.ReadFrom(m.metadata(g.protocol)) != nil && len(m.protocols) > 0 {
-			_ = s.ReadFrom(m.protocols[0].Metadata) // what it last said counts while nothing is agreed
+		if err := s.ReadFrom(metadata); err != nil {
+			return func(string) bool { return true }
 		}
 		for _, t := range s.Topics {
 			topics[t] = true
 		}
 	}
-	return topics
+	return func(topic string) bool { return topics[topic] }
 }
 
 // TopicsDeleted forgets what was committed for topics that are gone.
@@ -310,7 +315,7 @@ func (c *Coordinator) Expire(now time.Time) (out Output) {
 // in a group that had members, not before the last of them left; and while there
 // are members, only for topics that none of them reads.
 func (c *Coordinator) expired(g *group, now time.Time) (gone []protocol.TopicPartition) {
-	var read map[string]bool
+	read := func(string) bool { return false }
 	switch {
 	case g.state == empty:
 	case g.state == stable && g.protocolType == consumerProtocol:
@@ -327,7 +332,7 @@ func (c *Coordinator) expired(g *group, now time.Time) (gone []protocol.TopicPar
 		if !o.expires.IsZero() {
 			over = o.expires
 		}
-		if !over.After(now) && !read[tp.Topic] {
+		if !over.After(now) && !read(tp.Topic) {
 			gone = append(gone, tp)
 		}
 	}

@@ -12,14 +12,14 @@ func (c *Coordinator) prepare(g *group, now time.Time, out *Output) {
 		if w := m.syncing; w != nil {
 			m.syncing = nil
 			m.heard(now)
-			out.reply(w.ticket, syncError(w.version, kerr.RebalanceInProgress), nil)
+			out.reply(w.ticket, syncError(w.version, kerr.RebalanceInProgress))
 		}
 	}
 	g.assignWritten = false
 	g.delayed = g.state == empty && c.config.InitialRebalanceDelay > 0
 	if g.delayed {
 		g.delayLeft = max(0, g.longestRebalance()-c.config.InitialRebalanceDelay)
-		g.joinDeadline = now.Add(min(c.config.InitialRebalanceDelay, g.longestRebalance()))
+		g.joinDeadline = now.Add(c.config.InitialRebalanceDelay)
 	} else {
 		g.joinDeadline = now.Add(g.longestRebalance())
 	}
@@ -74,10 +74,11 @@ func (c *Coordinator) completeJoin(g *group, now time.Time, out *Output) {
 	g.become(completingRebalance, now)
 	g.syncDeadline = now.Add(g.longestRebalance())
 	for m := range g.each {
+		m.isNew, m.unsynced = false, true
+		m.heard(now)
 		if w := m.joining; w != nil {
 			m.joining = nil
-			m.heard(now)
-			out.reply(w.ticket, c.joined(g, m, w.version), nil)
+			out.reply(w.ticket, c.joined(g, m, w.version))
 		}
 	}
 }
@@ -109,19 +110,13 @@ func (c *Coordinator) dropped(g *group, now time.Time, out *Output) {
 }
 
 // syncDeadlinePassed removes the members that did not ask for their assignment:
-// without the leader nobody has one.
+// without the leader nobody has one, and what is assigned to another would not
+// be read.
 func (c *Coordinator) syncDeadlinePassed(g *group, now time.Time, out *Output) {
-	if g.assignWritten {
-		return
-	}
-	removed := false
 	for m := range g.each {
-		if m.syncing == nil {
+		if m.unsynced {
 			g.remove(m)
-			removed = true
 		}
 	}
-	if removed {
-		c.dropped(g, now, out)
-	}
+	c.prepare(g, now, out)
 }

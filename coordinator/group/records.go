@@ -168,13 +168,18 @@ func (g *group) restore(v *kmsg.GroupMetadataValue, now time.Time) {
 	}
 }
 
-// Loaded ends a replay: members count as heard of now.
-func (c *Coordinator) Loaded(now time.Time) (out step.Output) {
+// Loaded ends a replay: members count as heard of now. A group that is larger than
+// groups may be now has to join again.
+func (c *Coordinator) Loaded(now time.Time) step.Output {
+	var out Output
 	for _, g := range c.groups {
 		for _, m := range g.members {
 			m.heard(now)
 		}
+		if len(g.members) > c.config.MaxSize {
+			c.prepare(g, now, &out)
+		}
 		c.schedule(g)
 	}
-	return out
+	return out.Output
 }

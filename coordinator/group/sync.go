@@ -34,16 +34,17 @@ func (c *Coordinator) SyncGroup(req *kmsg.SyncGroupRequest, to Ticket, now time.
 		err = kerr.UnknownMemberID
 	}
 	if err != nil {
-		out.reply(to, syncError(req.Version, err), nil)
+		out.reply(to, syncError(req.Version, err))
 		return out
 	}
 	m.heard(now)
+	m.unsynced = false
 	if g.state == stable {
-		out.reply(to, synced(g, m, req.Version), nil)
+		out.reply(to, synced(g, m, req.Version))
 		return out
 	}
 	if w := m.syncing; w != nil {
-		out.reply(w.ticket, syncError(w.version, kerr.RebalanceInProgress), nil)
+		out.reply(w.ticket, syncError(w.version, kerr.RebalanceInProgress))
 	}
 	m.syncing = &waiting{ticket: to, version: req.Version}
 	if g.leader == m.id && !g.assignWritten {
@@ -68,28 +69,34 @@ func (c *Coordinator) assign(g *group, assignments []kmsg.SyncGroupRequestGroupA
 		if g.generation != generation || g.state != completingRebalance {
 			return nil
 		}
-		g.assignWritten = false
-		if err == nil {
-			g.become(stable, now)
+		if err != nil {
+			return c.assignFailed(g, err, now)
 		}
+		g.assignWritten = false
+		g.become(stable, now)
 		for m := range g.each {
-			w := m.syncing
-			if err != nil {
-				m.assignment = nil
+			if w := m.syncing; w != nil {
+				m.syncing = nil
+				m.heard(now)
+				replies = append(replies, Reply{To: w.ticket, Response: synced(g, m, w.version), Failed: syncError(w.version, kerr.NotCoordinator)})
 			}
-			if w == nil {
-				continue
-			}
-			m.syncing = nil
-			m.heard(now)
-			answer := synced(g, m, w.version)
-			if err != nil {
-				answer = syncError(w.version, err)
-			}
-			replies = append(replies, Reply{To: w.ticket, Response: answer, Failed: syncError(w.version, kerr.NotCoordinator)})
 		}
 		return replies
 	})
+}
+
+// assignFailed tells everyone that the assignment could not be written, and has
+// them join again.
+func (c *Coordinator) assignFailed(g *group, err error, now time.Time) []Reply {
+	var out Output
+	for m := range g.each {
+		m.assignment = nil
+		m.dismiss(m.id, err, &out)
+		m.heard(now)
+	}
+	c.prepare(g, now, &out)
+	c.schedule(g)
+	return out.Replies // nothing is written: no member has joined again
 }
 
 func synced(g *group, m *member, version int16) *kmsg.SyncGroupResponse {
@@ -144,7 +151,7 @@ func (c *Coordinator) Heartbeat(req *kmsg.HeartbeatRequest, to Ticket, now time.
 		}
 	}
 	resp.ErrorCode = code(err)
-	out.reply(to, resp, nil)
+	out.reply(to, resp)
 	return out
 }
 
@@ -159,7 +166,7 @@ func (c *Coordinator) LeaveGroup(req *kmsg.LeaveGroupRequest, to Ticket, now tim
 	for _, l := range leaving {
 		told := kmsg.NewLeaveGroupResponseMember()
 		told.MemberID, told.InstanceID = l.MemberID, l.InstanceID
-		err := c.leave(req.Group, l)
+		err := c.leave(req.Group, l, &out)
 		removed = removed || err == nil
 		told.ErrorCode = code(err)
 		if req.Version < 3 {
@@ -171,7 +178,7 @@ func (c *Coordinator) LeaveGroup(req *kmsg.LeaveGroupRequest, to Ticket, now tim
 	if req.Group == "" {
 		resp.ErrorCode, resp.Members = kerr.InvalidGroupID.Code, nil
 	}
-	out.reply(to, resp, nil)
+	out.reply(to, resp)
 	if removed {
 		g := c.groups[req.Group]
 		c.dropped(g, now, &out)
@@ -181,7 +188,7 @@ func (c *Coordinator) LeaveGroup(req *kmsg.LeaveGroupRequest, to Ticket, now tim
 }
 
 // leave takes one member out of its group; the group does not go on yet.
-func (c *Coordinator) leave(id string, l kmsg.LeaveGroupRequestMember) error {
+func (c *Coordinator) leave(id string, l kmsg.LeaveGroupRequestMember, out *Output) error {
 	g := c.groups[id]
 	if g == nil {
 		return kerr.UnknownMemberID
@@ -198,6 +205,7 @@ func (c *Coordinator) leave(id string, l kmsg.LeaveGroupRequestMember) error {
 	if err != nil {
 		return err
 	}
+	m.dismiss("", kerr.UnknownMemberID, out)
 	g.remove(m)
 	return nil
 }

@@ -3,6 +3,8 @@ package group
 import (
 	"container/heap"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // wakes are the times at which groups are to be looked at, the next one first. A
@@ -47,8 +49,10 @@ func (g *group) nextDeadline() (next time.Time) {
 	switch g.state {
 	case preparingRebalance:
 		earlier(g.joinDeadline)
-	case completingRebalance:
-		earlier(g.syncDeadline)
+	case completingRebalance, stable:
+		if !g.allSynced() {
+			earlier(g.syncDeadline)
+		}
 	}
 	for _, m := range g.members {
 		if !m.waits() {
@@ -89,14 +93,9 @@ func maxTime(a, b time.Time) time.Time {
 // long enough.
 func (c *Coordinator) passTime(g *group, now time.Time, out *Output) {
 	removed := false
-	for id, at := range g.pending {
-		if !at.After(now) {
-			delete(g.pending, id)
-			removed = true
-		}
-	}
 	for m := range g.each {
-		if !m.waits() && !m.deadline.After(now) {
+		if m.silent(now) {
+			m.dismiss("", kerr.UnknownMemberID, out)
 			g.remove(m)
 			removed = true
 		}
@@ -104,10 +103,16 @@ func (c *Coordinator) passTime(g *group, now time.Time, out *Output) {
 	if removed {
 		c.dropped(g, now, out)
 	}
+	for id, at := range g.pending {
+		if !at.After(now) {
+			delete(g.pending, id) // only a rebalance waited for it
+			c.completeIfJoined(g, now, out)
+		}
+	}
 	switch {
 	case g.state == preparingRebalance && !g.joinDeadline.After(now):
 		c.joinDeadlinePassed(g, now, out)
-	case g.state == completingRebalance && !g.syncDeadline.After(now):
+	case (g.state == completingRebalance || g.state == stable) && !g.allSynced() && !g.syncDeadline.After(now):
 		c.syncDeadlinePassed(g, now, out)
 	}
 }
