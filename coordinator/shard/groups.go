@@ -145,7 +145,7 @@ func (g *Groups) all() []*groupPartition {
 	return all
 }
 
-// Run lets time pass until ctx ends.
+// Run lets time pass until ctx ends; not for partitions that do not serve.
 func (g *Groups) Run(ctx context.Context) error {
 	ticks, expiry := time.NewTicker(tick), time.NewTicker(max(tick, g.config.ExpiryInterval))
 	defer ticks.Stop()
@@ -156,11 +156,11 @@ func (g *Groups) Run(ctx context.Context) error {
 			return nil
 		case now := <-ticks.C:
 			for _, p := range g.all() {
-				p.step(func(c *group.Coordinator) group.Output { return c.Tick(now) })
+				_ = p.step(func(c *group.Coordinator) group.Output { return c.Tick(now) })
 			}
 		case now := <-expiry.C:
 			for _, p := range g.all() {
-				p.step(func(c *group.Coordinator) group.Output { return c.Expire(now) })
+				_ = p.step(func(c *group.Coordinator) group.Output { return c.Expire(now) })
 			}
 		}
 	}
@@ -169,7 +169,7 @@ func (g *Groups) Run(ctx context.Context) error {
 // TopicsDeleted forgets what groups committed for topics that are gone.
 func (g *Groups) TopicsDeleted(names []string) {
 	for _, p := range g.all() {
-		p.step(func(c *group.Coordinator) group.Output { return c.TopicsDeleted(names) })
+		_ = p.step(func(c *group.Coordinator) group.Output { return c.TopicsDeleted(names) })
 	}
 }
 

@@ -35,6 +35,12 @@ type transactional interface {
 	ReplayMarker(producerID int64, commit bool, now time.Time)
 }
 
+// unloader is a machine in which requests wait for one another.
+type unloader interface {
+	// Unload answers them. No step follows.
+	Unload() step.Output
+}
+
 // partition is the coordinator of one partition of its topic.
 type partition[M machine] struct {
 	log    Log
@@ -42,7 +48,7 @@ type partition[M machine] struct {
 	act    func(step.Effect) // does what the machine wants done; nil where it wants nothing
 
 	mu sync.Mutex
-	// Guarded by mu.
+	// Guarded by mu. While it loads, the machine is the loader's.
 	machine  M
 	state    error // nil while it serves; else what clients are told
 	appended int64 // offset of the last record that was appended, -1 for none
@@ -51,21 +57,27 @@ type partition[M machine] struct {
 // deliver hands a response to the request that waits for it.
 type deliver func(kmsg.Response)
 
+// load takes in the log, and then serves. Until then nobody else touches the
+// machine, so requests are told to come back instead of waiting for the lock.
 func (p *partition[M]) load() error {
+	err := p.replayAll()
 	p.mu.Lock()
-	p.appended = -1
-	if err := p.replayAll(); err != nil {
+	switch {
+	case !errors.Is(p.state, kerr.CoordinatorLoadInProgress): // given up meanwhile
+		p.mu.Unlock()
+		return nil
+	case err != nil:
 		p.state = kerr.CoordinatorNotAvailable
 		p.mu.Unlock()
 		return err
 	}
-	p.state = nil
+	p.state, p.appended = nil, -1
 	out := p.machine.Loaded(time.Now())
 	p.finish(out)
 	return nil
 }
 
-// replayAll takes in everything that the log has. The caller holds mu.
+// replayAll takes in everything that the log has.
 func (p *partition[M]) replayAll() error {
 	var scratch record.Scratch
 	now := time.Now()
@@ -111,10 +123,16 @@ func (p *partition[M]) replayMarker(b record.Batch, scratch *record.Scratch, now
 	}
 }
 
+// resign gives the partition up. Who waits for its machine is sent elsewhere.
 func (p *partition[M]) resign() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	served := p.state == nil
 	p.state = kerr.NotCoordinator
+	var out step.Output
+	if u, ok := any(p.machine).(unloader); ok && served {
+		out = u.Unload()
+	}
+	p.finish(out)
 }
 
 // serving reports what clients are told instead of an answer.
