@@ -130,9 +130,12 @@ func (s setting) check(k *key) error {
 func (s setting) judge(name string) (warning string, err error) {
 	k := brokerKeyByName[name]
 	standard, unused := isUnused(name)
-	why := ""
+	why := whyUnused[name]
 	if k != nil && k.unused != "" {
-		standard, unused, why = k.standard, true, ": "+k.unused
+		standard, unused, why = k.standard, true, k.unused
+	}
+	if why != "" {
+		why = ": " + why
 	}
 	asked := s.value != "" && s.value != standard
 	switch {

@@ -76,13 +76,13 @@ func TestEmptyValues(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for set, want := range map[string]string{
-		"zookeeper.connect=localhost:2181":         "zookeeper.connect has no effect here",
+		"zookeeper.connect=localhost:2181":         "zookeeper.connect has no effect here: nothing is kept in ZooKeeper",
 		"num.io.threads=9":                         "num.io.threads has no effect here",
 		"log.cleaner.min.cleanable.ratio=0.9":      "log.cleaner.min.cleanable.ratio has no effect here: logs are not compacted yet",
 		"num.io.threads=8":                         "",
 		"process.roles=broker":                     "process.roles has no effect here: every node is broker and controller",
 		"process.roles=broker,controller":          "",
-		"controller.quorum.voters=1@a:9093":        "controller.quorum.voters has no effect here",
+		"controller.quorum.voters=1@a:9093":        "controller.quorum.voters has no effect here: this node is a cluster of its own and joins no other",
 		"listener.name.internal.x=y":               "listener.name.internal.x has no effect here",
 		"log.message.format.version=2.8":           "log.message.format.version has no effect here",
 		"log.retention.hour=1":                     `"log.retention.hour" is not a known key; did you mean log.retention.hours?`,

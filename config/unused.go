@@ -15,6 +15,13 @@ var removedKeys = map[string]bool{
 // chose, or that went with ZooKeeper.
 var unusedPrefixes = []string{"listener.name.", "zookeeper.", "password.encoder.", "config.providers."}
 
+// whyUnused says why a key has no effect, where somebody may count on it.
+var whyUnused = map[string]string{
+	"controller.quorum.voters":            "this node is a cluster of its own and joins no other",
+	"controller.quorum.bootstrap.servers": "this node is a cluster of its own and joins no other",
+	"zookeeper.connect":                   "nothing is kept in ZooKeeper",
+}
+
 // isUnused reports whether a key is one of Kafka's that has no effect here, and
 // its default, if it is known to have one.
 func isUnused(name string) (standard string, unused bool) {

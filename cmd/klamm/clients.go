@@ -31,6 +31,7 @@ func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client
 		kgo.DialTimeout(dialTimeout),
 		kgo.RetryTimeout(adminTimeout),
 		kgo.DisableClientMetrics(),
+		kgo.WithHooks(&outage{env: e}),
 	}, opts...)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {

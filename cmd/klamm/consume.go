@@ -98,7 +98,7 @@ func (e *environment) consume(cmd *cobra.Command, topics []string, o *consumeOpt
 	}); err != nil {
 		return err
 	}
-	client, err := e.connect(cmd.Context(), append(c.clientOptions(topics), kgo.WithHooks(&outage{env: e}))...)
+	client, err := e.connect(cmd.Context(), c.clientOptions(topics)...)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 // outage tells the user when brokers do not answer while the client keeps
-// trying, and when they are back: silence would look like work. It says nothing
-// before a first broker answered, for then the command fails and says so itself.
+// trying, and when they are back: silence would look like work. So it does where
+// a broker is not where the cluster says that it is. It says nothing before a
+// first broker answered, for then the command fails and says so itself.
 type outage struct {
 	env *environment
 

@@ -107,7 +107,7 @@ func (e *environment) produce(cmd *cobra.Command, topic, file string, o *produce
 	if err := o.checkKeys(cmd); err != nil {
 		return err
 	}
-	client, err := e.connect(cmd.Context(), append(opts, kgo.WithHooks(&outage{env: e}))...)
+	client, err := e.connect(cmd.Context(), opts...)
 	if err != nil {
 		return err
 	}

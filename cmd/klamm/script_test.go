@@ -66,13 +66,17 @@ const processLimit = time.Minute
 
 var servesAt = regexp.MustCompile(`msg=serving .*listener=(\S+)`)
 
-// startBroker is `broker [flag…]`: it starts `klamm serve` on a free port with
+// startBroker is `broker [VARIABLE=value…] [flag…]`: it starts `klamm serve` on a free port with
 // its data in $WORK/data and waits until it serves. What it logs is in
 // $WORK/broker.log.
 func startBroker(ts *testscript.TestScript, neg bool, args []string) {
 	b := ts.Value(brokerKey{}).(*brokerProcess)
 	if neg || b.cmd != nil {
 		ts.Fatalf("usage: broker [flag…], once until halt")
+	}
+	var variables []string
+	for len(args) > 0 && strings.HasPrefix(args[0], "KLAMM_") {
+		variables, args = append(variables, args[0]), args[1:]
 	}
 	args = append([]string{"serve",
 		"--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "log.dirs=" + ts.MkAbs("data"), "--set", "klamm.http.listener=",
@@ -83,6 +87,7 @@ func startBroker(ts *testscript.TestScript, neg bool, args []string) {
 	offset, err := log.Seek(0, 2)
 	ts.Check(err)
 	b.cmd = exec.Command("klamm", args...)
+	b.cmd.Env = append(os.Environ(), variables...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = ts.MkAbs("."), log, log
 	ts.Check(b.cmd.Start())
 	ts.Defer(b.kill)

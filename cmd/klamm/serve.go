@@ -28,7 +28,7 @@ wins. Alone it listens on 127.0.0.1:9092 and keeps its data in ./klamm-data.`,
 		Example: `  klamm serve
   klamm serve --set listeners=PLAINTEXT://0.0.0.0:9092 --set log.dirs=/var/lib/klamm
   klamm serve --config /etc/klamm/server.properties`,
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := config.Load(file, os.Environ(), sets)
 			if err != nil {

@@ -99,7 +99,7 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 		return nil, fmt.Errorf("the folder %s is in use by another broker: stop that one, or name another folder with log.dirs: %w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock the folder %s: %w", path, err)
+		return nil, fmt.Errorf("lock the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
 	}
 	d.unlock = unlock
 	if err := d.load(); err != nil {
