@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +43,14 @@ const startLimit = 2 * time.Minute
 
 // Start starts the process and returns when it answers with itself as a broker.
 func (b *Broker) Start(ctx context.Context) error {
+	if err := b.Launch(); err != nil {
+		return err
+	}
+	return b.Await(ctx)
+}
+
+// Launch starts the process and does not wait until it answers.
+func (b *Broker) Launch() error {
 	if b.process != nil {
 		return fmt.Errorf("start %s: it runs", b.Name)
 	}
@@ -57,11 +67,15 @@ func (b *Broker) Start(ctx context.Context) error {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	b.process, b.exited = cmd, exited
-	return b.awaitAnswer(ctx)
+	return nil
 }
 
-// awaitAnswer asks for metadata until the broker knows itself.
-func (b *Broker) awaitAnswer(ctx context.Context) error {
+// Await returns when the process that Launch started answers with itself as a
+// broker, or ended before it did.
+func (b *Broker) Await(ctx context.Context) error {
+	if b.process == nil {
+		return fmt.Errorf("await %s: it was not started", b.Name)
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
@@ -141,6 +155,21 @@ func (b *Broker) Output() string {
 	return string(data[max(0, len(data)-tail):])
 }
 
+// Lines returns the lines of all that the broker printed that contain text.
+func (b *Broker) Lines(text string) ([]string, error) {
+	data, err := os.ReadFile(b.output)
+	if err != nil {
+		return nil, fmt.Errorf("read what %s printed: %w", b.Name, err)
+	}
+	var found []string
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, text) {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found, nil
+}
+
 // newBroker fills in what both kinds share and makes their folders.
 func newBroker(name string, opts Options) (*Broker, error) {
 	ports, err := freePorts(1)
@@ -159,16 +188,25 @@ func newBroker(name string, opts Options) (*Broker, error) {
 	return b, nil
 }
 
+// Ports are taken below those that the kernel gives to outgoing connections: a
+// client that connects again and again to a stopped broker's port would else get
+// that port itself one day, and talk to itself.
+const lowestPort, highestPort = 10_000, 32_000
+
 // freePorts returns n ports of 127.0.0.1 that nothing listened on just now.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range 100 * n {
+		var l net.Listener
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			continue
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find a free port: %w", err)
 }

@@ -1,0 +1,14 @@
+// Package chaos treats brokers badly while clients use them: kill -9 under
+// load, full disks, thousands of connections, damaged files. The processes, the
+// signals and the clients are real.
+//
+// What happened is told to a [Checker], which knows what a log may not do. The
+// checker is held by ordinary tests; what needs processes has the build tag
+// chaos (make chaos).
+//
+// What is left to chance comes from a seed, which a failure prints:
+//
+//	KLAMM_CHAOS_SEED=17 go test -tags chaos -run TestKills ./test/chaos
+//
+// KLAMM_CHAOS_ROUNDS sets how often the broker is killed.
+package chaos
