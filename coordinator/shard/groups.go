@@ -79,13 +79,18 @@ func (g *Groups) Partition(groupID string) int32 {
 	return partitionOf(groupID, g.config.Partitions)
 }
 
-// partitionOf is the partition of a coordinator's topic that an id belongs to.
+// partitionOf is the partition of a coordinator's topic that an id belongs to:
+// by the hash without its sign, and 0 where the lowest number has no positive
+// twin.
 func partitionOf(id string, partitions int32) int32 {
 	hash := int32(0)
 	for _, unit := range utf16.Encode([]rune(id)) {
 		hash = 31*hash + int32(unit)
 	}
-	return (hash & 0x7fffffff) % partitions
+	if hash < 0 {
+		hash = max(0, -hash)
+	}
+	return hash % partitions
 }
 
 // Lead makes this broker the coordinator of a partition's groups. It returns
