@@ -72,21 +72,31 @@ func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, er
 		return AppendResult{}, storageError(err)
 	}
 	l.noteEpoch(o.LeaderEpoch, base)
-	if err, broken := s.append(a.bytes, a.batches, c.IndexIntervalBytes); err != nil {
-		if broken != nil {
-			l.fail(broken)
-		}
-		return AppendResult{}, storageError(err)
+	if err := l.place(a, s, c, o.Now); err != nil {
+		return AppendResult{}, err
 	}
-	l.noteProducers(a, s, o.Now)
-	l.bookmarks.setEnd(bookmark{offset: next, base: s.base, position: s.size.Load()})
-	l.end.Store(next)
-	l.unverified.Add(int64(len(a.bytes)))
 	result := AppendResult{BaseOffset: base, LastOffset: next - 1, LogAppendTime: -1}
 	if c.LogAppendTime {
 		result.LogAppendTime = o.Now.UnixMilli()
 	}
 	return result, nil
+}
+
+// place writes batches that have their offsets to s, the active segment, and
+// moves the log's end behind them. The caller holds mu.
+func (l *Log) place(a *admission, s *segment, c *Config, now time.Time) error {
+	if err, broken := s.append(a.bytes, a.batches, c.IndexIntervalBytes); err != nil {
+		if broken != nil {
+			l.fail(broken)
+		}
+		return storageError(err)
+	}
+	next := a.batches[len(a.batches)-1].NextOffset()
+	l.noteProducers(a, s, now)
+	l.bookmarks.setEnd(bookmark{offset: next, base: s.base, position: s.size.Load()})
+	l.end.Store(next)
+	l.unverified.Add(int64(len(a.bytes)))
+	return nil
 }
 
 // assignOffsets writes offsets and the leader epoch into the batches and returns
@@ -155,8 +165,18 @@ func (s *segment) jitter(c *Config) time.Duration {
 
 // roll ends the active segment and begins the next at the log's end. The caller
 // holds mu.
+//
+// Where acknowledgements count disks, the old segment is on the disk before the
+// new one is there: so only the last segment can be torn by a stop, and a hole
+// before it is damage, behind which all is kept.
 func (l *Log) roll(now time.Time) (*segment, error) {
 	old := l.active()
+	if l.Config().FlushOnAck {
+		if err := old.syncRecords(); err != nil {
+			l.fail(err)
+			return nil, err
+		}
+	}
 	if err := old.seal(); err != nil {
 		return nil, fmt.Errorf("complete the indexes of %s: %w", old.records.name, err)
 	}

@@ -63,10 +63,10 @@ func (l *Log) flushOnce() error {
 	}
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
-	p := l.pending()
-	if p.end.offset <= l.Flushed() {
-		return nil
+	if l.End() <= l.Flushed() {
+		return nil // and what is pending besides is left to the next flush
 	}
+	p := l.pending()
 	began := time.Now()
 	if err := l.syncPending(p); err != nil {
 		l.fail(err)
@@ -120,6 +120,15 @@ func (s *segment) sync(size int64) error {
 	if s.synced >= size {
 		return nil
 	}
+	if err := s.syncRecords(); err != nil {
+		return err
+	}
+	s.synced = size
+	return nil
+}
+
+// syncRecords makes all durable that the records' file holds.
+func (s *segment) syncRecords() error {
 	file, err := s.records.acquire()
 	if err != nil {
 		return err
@@ -128,6 +137,5 @@ func (s *segment) sync(size int64) error {
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("flush %s: %w", s.records.name, err)
 	}
-	s.synced = size
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 // what was being written when the machine stopped: a piece is missing, or blocks
 // of it read as zeros because they never reached the disk. Then it and all that
 // follows was never acknowledged, since a flush would have made it whole, and it
-// is cut off. Or sound batches follow and nothing is missing: then the disk
+// is cut off. Or sound batches follow and nothing is missing, or a sound segment
+// follows, which was begun when all before it was on the disk: then the disk
 // changed what it kept. Cutting there would lose what others were promised, so
 // the damage is noted, its readers are told, and all that follows stays.
 
@@ -132,7 +133,7 @@ func (l *Log) passDamage(s *segment, scan *scanner, size int64, later []*segment
 		until = scan.at
 	}
 	scan.at = at
-	kept := (resumed || anySound(later)) && !scan.torn(at, until)
+	kept := anySound(later) || resumed && !scan.torn(at, until)
 	if !kept {
 		l.logger.Warn("cutting off a torn end that was never acknowledged",
 			"partition", l.String(), "file", s.records.name, "position", at, "bytes", size-at, "offset", s.next.Load(), "err", why)

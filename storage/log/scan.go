@@ -1,6 +1,7 @@
 package log
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -140,20 +141,32 @@ func (s *scanner) soundAt(at int64) bool {
 	return err == nil && record.Batch(whole).Verify() == nil
 }
 
-// torn reports whether what lies between two positions looks half-written: it
-// has a block of nothing but zeros, as one that never reached the disk reads.
+// torn reports whether what lies between two positions, where a batch should
+// begin, looks half-written: it has a block of nothing but zeros, as one that
+// never reached the disk reads.
 func (s *scanner) torn(from, to int64) bool {
 	const block = 512
-	for at := (from + block - 1) / block * block; at+block <= to; at += block {
+	whole := (from + block - 1) / block * block
+	if s.headMissing(from, min(whole, to)) {
+		return true
+	}
+	for at := whole; at+block <= to; at += block {
 		raw, err := s.bytes(at, block)
-		if err != nil {
-			return true
-		}
-		if allZero(raw) {
+		if err != nil || allZero(raw) {
 			return true
 		}
 	}
 	return false
+}
+
+// headMissing reports whether the block in which a batch begins, behind others,
+// reads as zeros from there on, where the batch would have none: it begins with
+// its offset and its length.
+func (s *scanner) headMissing(from, to int64) bool {
+	head := binary.BigEndian.AppendUint64(nil, uint64(s.expect))
+	head = append(head, 0xff, 0xff, 0xff, 0xff)
+	raw, err := s.bytes(from, int(to-from))
+	return err != nil || allZero(raw) && !allZero(head[:min(len(head), len(raw))])
 }
 
 func allZero(raw []byte) bool {
