@@ -1,6 +1,9 @@
 package log
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // damage is what is known to be wrong in a segment's file: stretches whose
 // bytes fail their checksum. Readers are refused them. The zero value knows of
@@ -53,4 +56,17 @@ func (d *damage) after(position int64) (end int64, known bool) {
 		}
 	}
 	return 0, false
+}
+
+// cutFrom forgets what is known of positions from position on, which will hold
+// other bytes.
+func (d *damage) cutFrom(position int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, s := range d.stretches {
+		if s.to > position {
+			d.stretches[i].to = max(s.from, position)
+		}
+	}
+	d.stretches = slices.DeleteFunc(d.stretches, func(s stretch) bool { return s.from >= position })
 }

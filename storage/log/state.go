@@ -158,12 +158,27 @@ func (l *Log) dropSnapshots(offset int64) error {
 // loadProducers takes the newest snapshot that can be read, and goes through
 // what was appended after it.
 func (l *Log) loadProducers(f found, now time.Time) error {
+	from, err := l.takeSnapshot(f.snapshots, now)
+	if err != nil {
+		return err
+	}
+	for _, s := range *l.segments.Load() {
+		if err := l.takeTxns(s, s.txns.load(f.sizes[filepath.Base(s.txns.entries.name)]), from); err != nil {
+			return err
+		}
+	}
+	return l.replayProducers(from, now.UnixMilli())
+}
+
+// takeSnapshot makes the newest of the snapshots that can be read the state of
+// the producers, and returns the offset that it was made at. Those beyond the
+// log's end are removed.
+func (l *Log) takeSnapshot(snapshots []int64, now time.Time) (from int64, err error) {
 	l.producers = newProducers()
-	from := l.Start()
-	for _, at := range slices.Backward(f.snapshots) {
+	for _, at := range slices.Backward(snapshots) {
 		if at > l.End() {
 			if err := l.dir.remove(l.snapshotFile(at)); err != nil {
-				return err
+				return 0, err
 			}
 			continue
 		}
@@ -172,35 +187,24 @@ func (l *Log) loadProducers(f found, now time.Time) error {
 			l.logger.Warn("a producers' snapshot cannot be read; an older one is used", "partition", l.String(), "err", err)
 			continue
 		}
-		l.producers, l.snapshotAt, from = p, at, at
-		break
+		l.producers, l.snapshotAt = p, at
+		return at, nil
 	}
-	if err := l.loadTxns(f.sizes, from); err != nil {
-		return err
-	}
-	if err := l.replayProducers(from, now.UnixMilli()); err != nil {
-		return err
-	}
-	l.noteUnstable()
-	return nil
+	return l.Start(), nil
 }
 
-// loadTxns takes over the indexes of transactions as far as the snapshot at from
-// goes; the replay adds what ended later.
-func (l *Log) loadTxns(sizes map[string]int64, from int64) error {
-	for _, s := range *l.segments.Load() {
-		err := s.txns.load(sizes[filepath.Base(s.txns.entries.name)])
-		if err == nil && s.next.Load() > from {
-			err = s.txns.cutFrom(from)
-		}
-		if err != nil {
-			l.logger.Error("an index of aborted transactions cannot be read; committed readers may be given their records", "partition", l.String(), "err", err)
-			if err := s.txns.clear(); err != nil {
-				return err
-			}
-		}
+// takeTxns keeps what the index of transactions of s says up to offset from: the
+// replay adds what ended later. An index that cannot be read, which err tells,
+// begins anew.
+func (l *Log) takeTxns(s *segment, err error, from int64) error {
+	if err == nil && s.next.Load() > from {
+		err = s.txns.cutFrom(from)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	l.logger.Error("an index of aborted transactions cannot be read; committed readers may be given their records", "partition", l.String(), "err", err)
+	return s.txns.clear()
 }
 
 func readSnapshot(fsys disk.FS, path string, now time.Time) (*producers, error) {
@@ -215,8 +219,10 @@ func readSnapshot(fsys disk.FS, path string, now time.Time) (*producers, error) 
 	return p, nil
 }
 
-// replayProducers takes in every batch from offset on.
+// replayProducers takes in every batch from offset on, and publishes what is
+// unstable then.
 func (l *Log) replayProducers(from, now int64) error {
+	defer l.noteUnstable()
 	if from >= l.End() {
 		return nil
 	}

@@ -1,0 +1,265 @@
+package log
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/protocol/record"
+)
+
+// Truncation takes back what a follower appended and its leader does not have
+// (KIP-101). It touches files from the log's end on, so that a stop at any moment
+// leaves a log that is a prefix of the old one, and never less than what stays.
+//
+// The caller sees to it that nobody appends meanwhile, and that no record goes
+// which a consumer was shown.
+
+// TruncateTo makes offset the log's end, if it is before the present one: records
+// at and after it go. Where it lies within a batch the whole batch goes, and the
+// log ends with the batch before. An offset below the start is OFFSET_OUT_OF_RANGE.
+func (l *Log) TruncateTo(offset int64) error {
+	if err := l.Failed(); err != nil {
+		return storageError(err)
+	}
+	l.dir.checkpointMu.Lock()
+	defer l.dir.checkpointMu.Unlock()
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	if offset >= l.End() {
+		return nil
+	}
+	if offset < l.Start() {
+		return fmt.Errorf("truncate %s to %d: it starts at %d: %w", l, offset, l.Start(), kerr.OffsetOutOfRange)
+	}
+	if err := l.lowerRecoveryPoint(offset); err != nil {
+		return fmt.Errorf("truncate %s to %d: %w", l, offset, err)
+	}
+	if err := l.truncate(offset); err != nil {
+		l.fail(fmt.Errorf("truncate it to %d: %w", offset, err))
+		return storageError(err)
+	}
+	return nil
+}
+
+// lowerRecoveryPoint sees to it that a stop does not take what is appended from
+// offset on for durable. The caller holds the Dir's checkpointMu.
+func (l *Log) lowerRecoveryPoint(offset int64) error {
+	if l.recoveryPoint <= offset {
+		return nil
+	}
+	l.recoveryPoint = offset
+	return l.dir.writeCheckpoints(l.dir.Logs())
+}
+
+func (l *Log) truncate(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	segments := *l.segments.Load()
+	keep := max(0, segmentIndex(segments, offset))
+	if err := l.dropSegments(segments[keep+1:]); err != nil {
+		return err
+	}
+	kept := segments[: keep+1 : keep+1]
+	l.segments.Store(&kept)
+	end, err := l.cutSegment(kept[keep], offset)
+	if err != nil {
+		return err
+	}
+	l.endAt(end, kept[keep])
+	return l.truncateState(end)
+}
+
+// dropSegments deletes whole segments, the last first.
+func (l *Log) dropSegments(segments []*segment) error {
+	for i := len(segments) - 1; i >= 0; i-- {
+		segments[i].retire()
+		for _, name := range segments[i].files() {
+			if err := l.dir.remove(name); err != nil {
+				return err
+			}
+		}
+		// One after the other: a gap must not appear, whatever a stop leaves.
+		if err := l.dir.fs.SyncDir(l.path); err != nil {
+			return fmt.Errorf("flush folder %s: %w", l.path, err)
+		}
+	}
+	return nil
+}
+
+// cutSegment makes s the active segment, ended before the batch that holds
+// offset, and returns the offset at which it ends.
+func (l *Log) cutSegment(s *segment, offset int64) (end int64, err error) {
+	size := s.size.Load()
+	position, _, found, err := s.locate(offset, size)
+	if err != nil {
+		return 0, err
+	}
+	if !found {
+		return offset, s.cutFile(size)
+	}
+	end = offset
+	err = s.headers(position, size, func(header record.Batch, _ int64) error {
+		end = min(end, header.BaseOffset())
+		return errStop
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.size.Store(position) // readers stop there from here on
+	if err := l.cutIndexes(s, position); err != nil {
+		return 0, err
+	}
+	s.next.Store(end)
+	s.synced = min(s.synced, position)
+	s.damage.cutFrom(position)
+	return end, s.cutFile(position)
+}
+
+// cutIndexes forgets what the indexes of s know of batches from position on.
+func (l *Log) cutIndexes(s *segment, position int64) error {
+	from := int64(0)
+	if position > 0 {
+		var err error
+		if from, err = s.index.before(position - 1); err != nil {
+			return err
+		}
+	}
+	if err := s.resetTo(from); err != nil {
+		return err
+	}
+	s.firstTimestamp = -1
+	return s.headers(from, position, func(header record.Batch, at int64) error {
+		s.indexBatch(header, header.MaxTimestamp(), at, l.Config().IndexIntervalBytes)
+		return nil
+	})
+}
+
+// cutFile makes the records' file size bytes long, durably.
+func (s *segment) cutFile(size int64) error {
+	file, err := s.records.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.records.release()
+	if err := file.Truncate(size); err != nil {
+		return fmt.Errorf("truncate %s to %d bytes: %w", s.records.name, size, err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("flush %s: %w", s.records.name, err)
+	}
+	return nil
+}
+
+// endAt publishes the log's end after it moved back, or to another place
+// altogether. The caller holds flushMu and mu.
+func (l *Log) endAt(end int64, active *segment) {
+	l.end.Store(end)
+	l.flushed.Store(min(l.flushed.Load(), end))
+	l.highWatermark.Store(min(l.highWatermark.Load(), end))
+	mark := bookmark{offset: end, base: active.base, position: active.size.Load()}
+	l.bookmarks.setEnd(mark)
+	if l.flushed.Load() == end {
+		l.bookmarks.setFlushed(mark)
+	}
+}
+
+// truncateState takes the leader epochs and the producers back to where the log
+// ends now. The caller holds mu.
+func (l *Log) truncateState(end int64) error {
+	l.epochsChanged = l.epochs.truncateFrom(end) || l.epochsChanged
+	if err := l.storeEpochs(); err != nil {
+		return err
+	}
+	l.ended.Store(nil)
+	snapshots, err := l.snapshotsOnDisk()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	l.snapshotAt = 0
+	from, err := l.takeSnapshot(snapshots, now)
+	if err != nil {
+		return err
+	}
+	for _, s := range *l.segments.Load() {
+		if err := l.takeTxns(s, s.txns.cutFrom(end), from); err != nil {
+			return err
+		}
+	}
+	return l.replayProducers(from, now.UnixMilli())
+}
+
+// snapshotsOnDisk returns the offsets of the producers' snapshots, ascending.
+func (l *Log) snapshotsOnDisk() ([]int64, error) {
+	entries, err := l.dir.fs.ReadDir(l.path)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", l.path, err)
+	}
+	var all []int64
+	for _, entry := range entries {
+		stem, is := strings.CutSuffix(entry.Name(), ".snapshot")
+		if offset, err := parseNumber("offset", stem, 64); is && err == nil {
+			all = append(all, offset)
+		}
+	}
+	return all, nil
+}
+
+// StartAt forgets everything and begins the log anew, empty, at offset: its leader
+// has nothing left of what it held.
+func (l *Log) StartAt(offset int64) error {
+	if err := l.Failed(); err != nil {
+		return storageError(err)
+	}
+	l.dir.checkpointMu.Lock()
+	defer l.dir.checkpointMu.Unlock()
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	if err := l.lowerRecoveryPoint(0); err != nil {
+		return fmt.Errorf("start %s anew at %d: %w", l, offset, err)
+	}
+	if err := l.startAnew(offset); err != nil {
+		l.fail(fmt.Errorf("start it anew at %d: %w", offset, err))
+		return storageError(err)
+	}
+	return nil
+}
+
+func (l *Log) startAnew(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.dropSegments(*l.segments.Load()); err != nil {
+		return err
+	}
+	s := newSegment(l.dir.fs, l.path, offset)
+	if err := s.cutFile(0); err != nil {
+		return err
+	}
+	if err := l.dir.fs.SyncDir(l.path); err != nil {
+		return fmt.Errorf("flush folder %s: %w", l.path, err)
+	}
+	s.created = time.Now()
+	l.segments.Store(&[]*segment{s})
+	l.start.Store(offset)
+	l.flushed.Store(offset)
+	l.highWatermark.Store(offset)
+	l.endAt(offset, s)
+	return l.forgetState()
+}
+
+// forgetState begins the leader epochs and the producers anew. The caller holds
+// mu.
+func (l *Log) forgetState() error {
+	l.epochs, l.epochsChanged = &epochs{}, true
+	if err := l.storeEpochs(); err != nil {
+		return err
+	}
+	l.producers, l.snapshotAt = newProducers(), 0
+	l.ended.Store(nil)
+	l.noteUnstable()
+	return l.dropSnapshots(math.MaxInt64)
+}
