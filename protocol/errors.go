@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -20,7 +21,9 @@ func ErrorCode(err error) int16 {
 }
 
 // ErrorMessage returns err's text for a response's nullable message field, nil
-// for no error. An error without a code of its own is not explained to clients:
+// for no error. The name of the code, which stands beside it, is left out: an error
+// that ends in the one it wraps keeps what stands before, a bare one what it means.
+// An error without a code of its own is not explained to clients:
 // its text may name files and addresses of the server.
 func ErrorMessage(err error) *string {
 	if err == nil {
@@ -28,8 +31,11 @@ func ErrorMessage(err error) *string {
 	}
 	text := kerr.UnknownServerError.Description
 	var coded *kerr.Error
-	if errors.As(err, &coded) {
-		text = err.Error()
+	switch {
+	case errors.As(err, &coded) && err.Error() == coded.Error():
+		text = coded.Description
+	case coded != nil:
+		text = strings.TrimSuffix(err.Error(), ": "+coded.Error())
 	}
 	return &text
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
 )
 
@@ -22,6 +22,7 @@ import (
 const (
 	groupKey = 0
 	txnKey   = 1
+	shareKey = 2 // not served
 )
 
 func (h *Handler) findCoordinator(r *listener.Request, req *kmsg.FindCoordinatorRequest) {
@@ -49,7 +50,10 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 	if err != nil {
 		c.NodeID, c.Host, c.Port = -1, "", -1
 		c.ErrorCode = errorCode(err)
-		c.ErrorMessage = addressOf(messageOf(err))
+		c.ErrorMessage = protocol.ErrorMessage(err)
+		if keyType == shareKey && r.Version >= 4 {
+			c.ErrorMessage = addressOf("")
+		}
 		return c
 	}
 	e, _ := endpointOf(node, r.Conn.Listener)
@@ -65,17 +69,6 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 // librdkafka asks again for ever after anything but a refused authorization.
 var errNoTransactions = fmt.Errorf("transactions are not served here yet; produce without transactional.id: %w", kerr.TransactionalIDAuthorizationFailed)
 
-// messageOf is an error's text for a client.
-func messageOf(err error) string {
-	if errors.Is(err, errNoTransactions) {
-		return err.Error()
-	}
-	if e := kerr.ErrorForCode(errorCode(err)); e != nil {
-		return e.Error()
-	}
-	return err.Error()
-}
-
 func (h *Handler) findGroupCoordinator(r *listener.Request, keyType int8, key string) (*metadata.Broker, error) {
 	switch keyType {
 	case groupKey:
@@ -85,7 +78,7 @@ func (h *Handler) findGroupCoordinator(r *listener.Request, keyType int8, key st
 	case txnKey:
 		return nil, errNoTransactions
 	default:
-		return nil, fmt.Errorf("coordinator type %d: %w", keyType, kerr.InvalidRequest)
+		return nil, kerr.InvalidRequest
 	}
 	img := h.image()
 	t, found := img.Topic(metadata.ConsumerOffsets)

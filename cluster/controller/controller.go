@@ -3,7 +3,6 @@ package controller
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -41,17 +40,12 @@ func refuse(code *kerr.Error, format string, args ...any) error {
 // plain refuses with the text that the code itself has.
 func plain(code *kerr.Error) error { return &refusal{code, code.Description} }
 
-// answer splits err into what a response carries of it. Of an error that ends in
-// the code it wraps the message is what stands before.
+// answer splits err into what a response carries of it.
 func answer(err error) (code int16, message *string) {
 	if r := (*refusal)(nil); errors.As(err, &r) && r.message == "" {
 		return r.code.Code, nil
 	}
-	message = protocol.ErrorMessage(err)
-	if coded := (*kerr.Error)(nil); errors.As(err, &coded) {
-		*message = strings.TrimSuffix(*message, ": "+coded.Error())
-	}
-	return protocol.ErrorCode(err), message
+	return protocol.ErrorCode(err), protocol.ErrorMessage(err)
 }
 
 var (
