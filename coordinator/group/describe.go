@@ -30,9 +30,9 @@ func (c *Coordinator) Describe(id string, version int16) kmsg.DescribeGroupsResp
 		member := kmsg.NewDescribeGroupsResponseGroupMember()
 		member.MemberID, member.InstanceID = m.id, m.instanceID
 		member.ClientID, member.ClientHost = m.client.ID, m.client.Host
-		member.ProtocolMetadata, member.MemberAssignment = []byte{}, []byte{}
+		member.ProtocolMetadata, member.MemberAssignment = []byte{}, append([]byte{}, m.assignment...)
 		if g.state == stable {
-			member.ProtocolMetadata, member.MemberAssignment = m.metadata(g.protocol), m.assignment
+			member.ProtocolMetadata = m.metadata(g.protocol)
 		}
 		told.Members = append(told.Members, member)
 	}

@@ -9,6 +9,9 @@ import (
 // prepare begins a rebalance: everyone has to join again.
 func (c *Coordinator) prepare(g *group, now time.Time, out *Output) {
 	for m := range g.each {
+		if g.state == completingRebalance {
+			m.assignment = nil // none was agreed on
+		}
 		if w := m.syncing; w != nil {
 			m.syncing = nil
 			m.heard(now)
