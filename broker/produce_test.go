@@ -147,6 +147,7 @@ func TestRefusedBatches(t *testing.T) {
 	n := start(t, disk.OS, t.TempDir())
 	n.create(map[string]string{"max.message.bytes": "2000"}, "plain")
 	n.create(map[string]string{"cleanup.policy": "compact"}, "compacted")
+	n.create(map[string]string{"message.timestamp.type": "LogAppendTime"}, "appended")
 	big := record.NewBuilder()
 	big.Append(time.Now().UnixMilli(), nil, bytes.Repeat([]byte{'x'}, 2000))
 	producer := record.NewBuilder()
@@ -170,10 +171,10 @@ func TestRefusedBatches(t *testing.T) {
 		want        *kerr.Error
 	}{
 		{"crc", "plain", flipped, kerr.CorruptMessage},
-		{"cut", "plain", values(t, "a")[:40], kerr.CorruptMessage},
+		{"cut", "plain", values(t, "a")[:40], kerr.InvalidRecord},
 		{"nothing", "plain", nil, kerr.InvalidRecord},
 		{"two batches", "plain", slices.Concat([]byte(values(t, "a")), []byte(values(t, "b"))), kerr.InvalidRecord},
-		{"magic 1", "plain", edit(16, 1), kerr.CorruptMessage},
+		{"magic 1", "plain", edit(16, 1), kerr.InvalidRecord},
 		{"count too high", "plain", edit(57, 0, 0, 0, 3), kerr.InvalidRecord},
 		{"count too low", "plain", edit(57, 0, 0, 0, 1), kerr.InvalidRecord},
 		{"count negative", "plain", edit(57, 0xff, 0xff, 0xff, 0xff), kerr.InvalidRecord},
@@ -182,7 +183,7 @@ func TestRefusedBatches(t *testing.T) {
 		{"base offset", "plain", edit(0, 0, 0, 0, 0, 0, 0, 0, 5), kerr.InvalidRecord},
 		{"codec", "plain", edit(21, 0, 7), kerr.UnsupportedCompressionType},
 		{"not gzip", "plain", edit(21, 0, 1), kerr.UnknownServerError},
-		{"log append time", "plain", edit(21, 0, 8), kerr.InvalidTimestamp},
+		{"log append time", "appended", edit(21, 0, 8), kerr.InvalidTimestamp},
 		{"transactional", "plain", edit(21, 0, 16), kerr.InvalidProducerIDMapping},
 		{"control", "plain", build(t, control), kerr.InvalidRecord},
 		{"no sequence", "plain", build(t, producer), kerr.InvalidRecord},

@@ -95,7 +95,7 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 		p.handler.metrics.ProduceFailed(partition.Topic)
 		return err
 	}
-	result, err := partition.Append(from.Records, log.AppendOptions{Now: p.request.Received})
+	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received})
 	answer.LogStartOffset = partition.Log().Start()
 	if err != nil {
 		p.handler.metrics.ProduceFailed(partition.Topic)
@@ -144,11 +144,13 @@ func (p *pendingProduce) fromAdmin() bool {
 func (p *pendingProduce) admit(req *kmsg.ProduceRequest, records []byte) (record.Batch, error) {
 	batch, rest, err := record.Next(records)
 	switch {
-	case len(records) == 0:
-		return nil, fmt.Errorf("a produce request carries one record batch a partition, this one none: %w", kerr.InvalidRecord)
+	case errors.Is(err, record.ErrShort):
+		return nil, fmt.Errorf("a produce request carries one record batch a partition, this one none that is whole: %w", kerr.InvalidRecord)
+	case errors.Is(err, record.ErrMagic) && records[magicAt] < 2:
+		return nil, fmt.Errorf("%w: %w", err, kerr.InvalidRecord)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", err, kerr.CorruptMessage)
-	case len(rest) > 0:
+	case hasMore(rest):
 		return nil, fmt.Errorf("a produce request carries one record batch a partition, this one more: %w", kerr.InvalidRecord)
 	case req.Version < 7 && batch.Attributes().Codec() == compress.Zstd:
 		return nil, fmt.Errorf("zstd needs Produce version 7: %w", kerr.UnsupportedCompressionType)
@@ -156,6 +158,16 @@ func (p *pendingProduce) admit(req *kmsg.ProduceRequest, records []byte) (record
 		return nil, fmt.Errorf("no transaction is open for producer id %d: %w", batch.ProducerID(), kerr.InvalidProducerIDMapping)
 	}
 	return batch, nil
+}
+
+// magicAt is where a batch's magic is, in all versions of the format.
+const magicAt = 16
+
+// hasMore reports whether another batch follows the first. The beginning of one is
+// left out, as Kafka does.
+func hasMore(rest []byte) bool {
+	_, _, err := record.Next(rest)
+	return !errors.Is(err, record.ErrShort)
 }
 
 // hidesLogStart reports whether Kafka answers err without the log's start.

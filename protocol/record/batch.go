@@ -197,11 +197,13 @@ func (b Batch) SetPartitionLeaderEpoch(epoch int32) { b.putInt32(atLeaderEpoch, 
 // SetLogAppendTime gives every record the time of the append, in milliseconds since 1970, and writes the CRC anew.
 func (b Batch) SetLogAppendTime(ms int64) {
 	b.putInt16(atAttributes, int16(b.Attributes()|attrLogAppendTime))
-	b.SetMaxTimestamp(ms)
+	b.putInt64(atMaxTimestamp, ms)
+	b.Seal()
 }
 
-// SetMaxTimestamp corrects the latest timestamp, in milliseconds since 1970, and writes the CRC anew.
-func (b Batch) SetMaxTimestamp(ms int64) {
+// SetCreateTime leaves every record its producer's time, the latest of which is ms, and writes the CRC anew.
+func (b Batch) SetCreateTime(ms int64) {
+	b.putInt16(atAttributes, int16(b.Attributes()&^attrLogAppendTime))
 	b.putInt64(atMaxTimestamp, ms)
 	b.Seal()
 }

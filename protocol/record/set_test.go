@@ -39,7 +39,7 @@ func TestLogAppendTimeIsEveryRecordsTime(t *testing.T) {
 
 func TestMaxTimestampIsSealed(t *testing.T) {
 	b := buildGolden(t, compress.None, 0)
-	b.SetMaxTimestamp(77)
+	b.SetCreateTime(77)
 	if err := b.Verify(); err != nil || b.MaxTimestamp() != 77 || b.Attributes().LogAppendTime() {
 		t.Errorf("%v, header %x", err, b[:HeaderSize])
 	}

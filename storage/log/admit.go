@@ -143,7 +143,7 @@ func (a *admission) admitHeader(tp protocol.TopicPartition, b record.Batch, c *C
 		return refuse(kerr.InvalidRecord, "clients are not allowed to write control records")
 	case b.ProducerID() >= 0 && b.BaseSequence() < 0:
 		return refuse(kerr.InvalidRecord, "sequence number %d is invalid for a batch with producer id %d", b.BaseSequence(), b.ProducerID())
-	case b.Attributes().LogAppendTime():
+	case b.Attributes().LogAppendTime() && c.LogAppendTime:
 		return a.refuseEach(b, kerr.InvalidTimestamp, "the producer must not set the timestamp type to LogAppendTime")
 	}
 	return nil
@@ -188,8 +188,8 @@ func (a *admission) admitRecords(tp protocol.TopicPartition, b record.Batch, c *
 		b.SetLogAppendTime(o.Now.UnixMilli())
 		return admitted{Batch: b, maxTimestamp: b.MaxTimestamp()}, nil
 	}
-	if summary.MaxTimestamp != b.MaxTimestamp() {
-		b.SetMaxTimestamp(summary.MaxTimestamp)
+	if summary.MaxTimestamp != b.MaxTimestamp() || b.Attributes().LogAppendTime() {
+		b.SetCreateTime(summary.MaxTimestamp)
 	}
 	return admitted{Batch: b, maxTimestamp: summary.MaxTimestamp}, nil
 }
