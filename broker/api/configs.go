@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,15 +27,23 @@ func (h *Handler) describeConfigs(r *listener.Request, req *kmsg.DescribeConfigs
 		told := kmsg.NewDescribeConfigsResponseResource()
 		told.ResourceType, told.ResourceName = asked.ResourceType, asked.ResourceName
 		entries, err := h.configEntries(r, asked)
-		told.ErrorCode, told.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+		told.ErrorCode, told.ErrorMessage = errorCode(err), describeMessage(err)
 		for _, e := range entries {
-			if asked.ConfigNames == nil || slices.Contains(asked.ConfigNames, e.Name) {
+			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, e.Name) {
 				told.Configs = append(told.Configs, describeEntry(e, req))
 			}
 		}
 		resp.Resources = append(resp.Resources, told)
 	}
 	r.ReplyMsg(resp)
+}
+
+// describeMessage is never null, as Kafka's is not; an unknown topic needs no words.
+func describeMessage(err error) *string {
+	if err == nil || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return addressOf("")
+	}
+	return protocol.ErrorMessage(err)
 }
 
 func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigsRequestResource) ([]config.Entry, error) {
@@ -57,7 +66,7 @@ func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigs
 		}
 		return h.brokerEntries(img, name)
 	}
-	return nil, fmt.Errorf("configs of resource type %d are not kept here: %w", asked.ResourceType, kerr.InvalidRequest)
+	return nil, kerr.InvalidRequest
 }
 
 // brokerEntries describes this broker, or with an empty name what was set at run
@@ -66,6 +75,9 @@ func (h *Handler) brokerEntries(img *metadata.Image, name string) ([]config.Entr
 	everyBroker := img.Config(metadata.BrokerResource(""))
 	if name == "" {
 		return h.config.DescribeClusterDefault(everyBroker), nil
+	}
+	if _, err := strconv.ParseInt(name, 10, 32); err != nil {
+		return nil, fmt.Errorf("Broker id must be an integer, but it is: %s: %w", name, kerr.InvalidRequest)
 	}
 	if name != strconv.Itoa(int(h.config.NodeID)) {
 		return nil, fmt.Errorf("Unexpected broker id, expected %d or empty string, but received %s: %w", h.config.NodeID, name, kerr.InvalidRequest)
@@ -173,8 +185,13 @@ func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.Increme
 const (
 	topicConfigs         = int8(kmsg.ConfigResourceTypeTopic)
 	brokerConfigs        = int8(kmsg.ConfigResourceTypeBroker)
+	brokerLoggers        = int8(kmsg.ConfigResourceTypeBrokerLogger)
 	clientMetricsConfigs = 16
+	groupConfigs         = 32
 )
+
+// listable are the types that may be asked for; of the last three there is nothing.
+var listable = []int8{topicConfigs, brokerConfigs, brokerLoggers, clientMetricsConfigs, groupConfigs}
 
 // listConfigResources answers ListConfigResources (74), versions 0 and 1
 // (KIP-1142):
@@ -191,6 +208,11 @@ func (h *Handler) listConfigResources(r *listener.Request, req *kmsg.ListConfigR
 	wanted := req.ResourceTypes
 	if req.Version == 0 {
 		wanted = []int8{clientMetricsConfigs}
+	}
+	if slices.ContainsFunc(wanted, func(kind int8) bool { return !slices.Contains(listable, kind) }) {
+		resp.ErrorCode = kerr.UnsupportedVersion.Code
+		r.ReplyMsg(resp)
+		return
 	}
 	img := h.image()
 	add := func(kind int8, name string) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
 )
 
@@ -21,6 +23,11 @@ func (h *Handler) describeTopicPartitions(r *listener.Request, req *kmsg.Describ
 	from := kmsg.DescribeTopicPartitionsRequestCursor{}
 	if req.Cursor != nil {
 		from = *req.Cursor
+		if !validCursor(req) {
+			page.refuse(req, kerr.InvalidRequest)
+			r.ReplyMsg(resp)
+			return
+		}
 	}
 	for _, name := range page.names(req, from.Topic) {
 		first := int32(0)
@@ -34,13 +41,16 @@ func (h *Handler) describeTopicPartitions(r *listener.Request, req *kmsg.Describ
 	r.ReplyMsg(resp)
 }
 
-// pageSize is how many partitions one answer holds.
+// validCursor reports whether the cursor stands at a partition of a topic that is
+// asked for.
+func validCursor(req *kmsg.DescribeTopicPartitionsRequest) bool {
+	return req.Cursor.Partition >= 0 && (len(req.Topics) == 0 ||
+		slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == req.Cursor.Topic }))
+}
+
+// pageSize is how many partitions one answer holds, at least one.
 func (h *Handler) pageSize(asked int32) int {
-	limit := int(h.config.MaxRequestPartitionSizeLimit)
-	if asked > 0 {
-		limit = min(limit, int(asked))
-	}
-	return limit
+	return max(1, min(int(h.config.MaxRequestPartitionSizeLimit), int(asked)))
 }
 
 type topicPage struct {
@@ -68,10 +78,23 @@ func (p *topicPage) names(req *kmsg.DescribeTopicPartitionsRequest, from string)
 	return names[at:]
 }
 
+// refuse answers every topic that was asked for with why.
+func (p *topicPage) refuse(req *kmsg.DescribeTopicPartitionsRequest, why error) {
+	for _, t := range req.Topics {
+		told := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		told.Topic, told.ErrorCode = &t.Topic, errorCode(why)
+		p.response.Topics = append(p.response.Topics, told)
+	}
+}
+
 // add adds a topic from partition first on, and reports whether the page has
 // room for more.
 func (p *topicPage) add(name string, first int32, named bool) bool {
 	h, r := p.handler, p.request
+	if p.left == 0 {
+		p.turnAt(name, first)
+		return false
+	}
 	told := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	told.Topic = &name
 	t, err := h.findTopic(r, p.image, &name, [16]byte{})
@@ -81,10 +104,6 @@ func (p *topicPage) add(name string, first int32, named bool) bool {
 			p.response.Topics = append(p.response.Topics, told)
 		}
 		return true
-	}
-	if p.left == 0 {
-		p.turnAt(name, 0)
-		return false
 	}
 	told.TopicID, told.IsInternal = t.ID, t.Internal()
 	told.AuthorizedOperations = h.operations(r, true, topicResource(name), topicOperations)
@@ -123,10 +142,8 @@ func (p *topicPage) turnAt(name string, partition int32) {
 func (h *Handler) describeCluster(r *listener.Request, req *kmsg.DescribeClusterRequest) {
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 	if req.Version >= 1 {
-		resp.EndpointType = req.EndpointType
 		if err := endpointTypeError(req.EndpointType); err != nil {
-			resp.ErrorCode = errorCode(err)
-			resp.ErrorMessage = addressOf("The request was sent to an endpoint of the wrong type: this one is a broker's.")
+			resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
 			r.ReplyMsg(resp)
 			return
 		}
@@ -154,7 +171,7 @@ func endpointTypeError(kind int8) error {
 	case 1:
 		return nil
 	case 2:
-		return kerr.MismatchedEndpointType
+		return fmt.Errorf("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER: %w", kerr.MismatchedEndpointType)
 	}
-	return kerr.UnsupportedEndpointType
+	return fmt.Errorf("Unsupported endpoint type %d: %w", kind, kerr.UnsupportedEndpointType)
 }

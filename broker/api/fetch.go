@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,7 +12,6 @@ import (
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/broker/wait"
-	"github.com/klamm-io/klamm/protocol/compress"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -82,8 +82,6 @@ func (h *Handler) fetchTarget(r *listener.Request, req *kmsg.FetchRequest, w fet
 	case followerOf(req) >= 0:
 		// No broker but this one has a replica, so nobody fetches as a follower.
 		return fetchTarget{err: kerr.NotLeaderForPartition}
-	case req.Version < 10 && returnsZstd(partition.Log().Config()):
-		return fetchTarget{err: kerr.UnsupportedCompressionType}
 	}
 	return fetchTarget{partition: partition}
 }
@@ -95,10 +93,6 @@ func followerOf(req *kmsg.FetchRequest) int32 {
 		return req.ReplicaState.ID
 	}
 	return req.ReplicaID
-}
-
-func returnsZstd(c log.Config) bool {
-	return c.Compression != log.ProducerCompression && c.Compression == compress.Zstd
 }
 
 // readOrWait reads until the answer has req.MinBytes, or something to say at
@@ -156,6 +150,9 @@ func (f *fetch) readPartition(i int, first bool) fetchedPartition {
 	w, target := &f.session.Wanted[i], f.targets[i]
 	answer := fetchedPartition{key: w.Key, highWatermark: -1, lastStable: -1, logStart: -1}
 	err := target.err
+	if hidesPartition(err) {
+		answer.aborted = []log.AbortedTxn{}
+	}
 	if err == nil {
 		answer.topic = target.partition.Topic
 		err = f.readReplica(&answer, target.partition, w, first)
@@ -166,6 +163,12 @@ func (f *fetch) readPartition(i int, first bool) fetchedPartition {
 	}
 	f.left -= answer.records.Len
 	return answer
+}
+
+// hidesPartition reports whether Kafka answers err before it has looked at the
+// partition: then it says that no transactions were aborted, and not null.
+func hidesPartition(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.TopicAuthorizationFailed)
 }
 
 // errorCode says a failed disk in a way that old clients know as a reason to
@@ -190,32 +193,41 @@ func (f *fetch) readReplica(answer *fetchedPartition, p *replica.Partition, w *f
 		answer.aborted = []log.AbortedTxn{}
 	}
 	answer.logStart = p.Log().Start()
-	if d := diverges(p.Log(), w); d != nil {
-		answer.diverging = d
-		return nil
-	}
-	slice, err := p.Log().Read(w.Offset, min(int(w.MaxBytes), max(f.left, 0)), end, first)
+	err := f.readRecords(answer, p.Log(), w, end, first)
 	if err != nil {
 		answer.highWatermark, answer.lastStable, answer.logStart, answer.aborted = -1, -1, -1, nil
 		return err
 	}
-	answer.records = slice
-	if committedOnly && slice.Len > 0 {
+	if committedOnly && answer.records.Len > 0 {
 		answer.aborted, err = p.Log().AbortedTransactions(w.Offset, end)
 	}
 	return err
 }
 
-// diverges compares the last epoch that the reader has with this log's.
-func diverges(l *log.Log, w *fetchsession.Wanted) *divergingEpoch {
+// readRecords finds the records below end, or where the reader's log diverges.
+func (f *fetch) readRecords(answer *fetchedPartition, l *log.Log, w *fetchsession.Wanted, end int64, first bool) (err error) {
+	answer.diverging, err = diverges(l, w)
+	if err != nil || answer.diverging != nil {
+		return err
+	}
+	answer.records, err = l.Read(w.Offset, min(int(w.MaxBytes), max(f.left, 0)), end, first)
+	return err
+}
+
+// diverges compares the last epoch that the reader has with this log's. One that
+// this log has not come to yet has no end here.
+func diverges(l *log.Log, w *fetchsession.Wanted) (*divergingEpoch, error) {
 	if w.LastFetchedEpoch < 0 {
-		return nil
+		return nil, nil
 	}
 	epoch, end := l.EndOffsetForEpoch(w.LastFetchedEpoch)
-	if epoch >= w.LastFetchedEpoch && end >= w.Offset {
-		return nil
+	switch {
+	case epoch < 0 || end < 0:
+		return nil, fmt.Errorf("the reader's last epoch %d is not known here: %w", w.LastFetchedEpoch, kerr.OffsetOutOfRange)
+	case epoch >= w.LastFetchedEpoch && end >= w.Offset:
+		return nil, nil
 	}
-	return &divergingEpoch{epoch: epoch, end: end}
+	return &divergingEpoch{epoch: epoch, end: end}, nil
 }
 
 // finish leaves out what an incremental session need not hear.

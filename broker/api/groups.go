@@ -111,7 +111,9 @@ func (h *Handler) describeGroups(r *listener.Request, req *kmsg.DescribeGroupsRe
 	h.groups.DescribeGroups(req, clientOf(r), func(resp *kmsg.DescribeGroupsResponse) {
 		for i := range resp.Groups {
 			g := &resp.Groups[i]
-			g.AuthorizedOperations = h.operations(r, req.IncludeAuthorizedOperations, groupResource(g.Group), groupOperations)
+			if g.ErrorCode == 0 {
+				g.AuthorizedOperations = h.operations(r, req.IncludeAuthorizedOperations, groupResource(g.Group), groupOperations)
+			}
 		}
 		resp.Groups = append(resp.Groups, refused...)
 		r.ReplyMsg(resp)

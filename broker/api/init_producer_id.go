@@ -32,6 +32,8 @@ func (h *Handler) initProducerID(r *listener.Request, req *kmsg.InitProducerIDRe
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	id, err := int64(-1), error(nil)
 	switch {
+	case req.TransactionalID != nil && *req.TransactionalID == "", (req.ProducerID < 0) != (req.ProducerEpoch < 0):
+		err = kerr.InvalidRequest
 	case req.TransactionalID != nil:
 		err = errNoTransactions
 	case !h.allowed(r, security.IdempotentWrite, security.ClusterResource) && !h.allowed(r, security.Write, topicResource("")):

@@ -45,12 +45,17 @@ func (h *Handler) listOffsets(r *listener.Request, req *kmsg.ListOffsetsRequest)
 		told.Topic = t.Topic
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
+			times := asked[protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}]
+			if times < 0 {
+				continue // it was answered
+			}
 			answer := kmsg.NewListOffsetsResponseTopicPartition()
 			answer.Partition = p.Partition
 			found, err := nowhere, error(kerr.InvalidRequest)
-			if asked[protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}] == 1 {
+			if times == 1 {
 				found, err = h.listOffset(r, req, t.Topic, p)
 			}
+			asked[protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = answered
 			if err != nil {
 				found = nowhere
 			}
@@ -62,6 +67,9 @@ func (h *Handler) listOffsets(r *listener.Request, req *kmsg.ListOffsetsRequest)
 	}
 	r.ReplyMsg(resp)
 }
+
+// answered stands for a count where the answer was given.
+const answered = -1
 
 // timesAsked counts how often each partition is asked for: more than once is an
 // error.

@@ -26,6 +26,13 @@ import (
 
 func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	if err := mayAskByID(req); err != nil {
+		for _, asked := range req.Topics {
+			resp.Topics = append(resp.Topics, refusedTopic(&asked, err))
+		}
+		r.ReplyMsg(resp)
+		return
+	}
 	if err := h.autoCreate(r, req); err != nil {
 		h.logger.Error("topics could not be created automatically", "err", err)
 	}
@@ -45,6 +52,25 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 	resp.AuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
 	resp.Topics = h.metadataTopics(r, req, img)
 	r.ReplyMsg(resp)
+}
+
+// mayAskByID refuses ids in the versions that have the field but no meaning for it.
+func mayAskByID(req *kmsg.MetadataRequest) error {
+	for _, t := range req.Topics {
+		if (req.Version == 10 || req.Version == 11) && t.TopicID != (protocol.TopicID{}) {
+			return kerr.InvalidRequest
+		}
+	}
+	return nil
+}
+
+func refusedTopic(asked *kmsg.MetadataRequestTopic, why error) kmsg.MetadataResponseTopic {
+	told := kmsg.NewMetadataResponseTopic()
+	told.ErrorCode, told.Topic, told.TopicID = errorCode(why), asked.Topic, asked.TopicID
+	if asked.Topic != nil {
+		told.IsInternal = metadata.IsInternal(*asked.Topic)
+	}
+	return told
 }
 
 // endpointOf is where a client that came in at the given listener reaches b.
@@ -71,20 +97,27 @@ func (h *Handler) metadataTopics(r *listener.Request, req *kmsg.MetadataRequest,
 		}
 		return topics
 	}
+	told := map[string]bool{} // a topic is told once, however often it is asked for
 	for _, asked := range req.Topics {
-		t, err := h.findTopic(r, img, asked.Topic, asked.TopicID)
-		if err == nil {
-			topics = append(topics, h.metadataTopic(r, req, img, t))
-			continue
+		topic, err := h.askedTopic(r, req, img, &asked)
+		key := string(asked.TopicID[:])
+		if err == nil || topic.Topic != nil {
+			key = "name " + *topic.Topic
 		}
-		told := kmsg.NewMetadataResponseTopic()
-		told.ErrorCode, told.Topic, told.TopicID = errorCode(err), asked.Topic, asked.TopicID
-		if asked.Topic != nil {
-			told.IsInternal = metadata.IsInternal(*asked.Topic)
+		if !told[key] {
+			told[key] = true
+			topics = append(topics, topic)
 		}
-		topics = append(topics, told)
 	}
 	return topics
+}
+
+func (h *Handler) askedTopic(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image, asked *kmsg.MetadataRequestTopic) (kmsg.MetadataResponseTopic, error) {
+	t, err := h.findTopic(r, img, asked.Topic, asked.TopicID)
+	if err != nil {
+		return refusedTopic(asked, err), err
+	}
+	return h.metadataTopic(r, req, img, t), nil
 }
 
 // findTopic finds a topic by its name, or by its id where no name is given. A

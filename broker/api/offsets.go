@@ -199,7 +199,7 @@ func nameTopics(img *metadata.Image, asked []kmsg.OffsetFetchRequestGroupTopic) 
 		told.TopicID = t.TopicID
 		for _, p := range t.Partitions {
 			answer := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-			answer.Partition, answer.Offset, answer.ErrorCode = p, -1, kerr.UnknownTopicID.Code
+			answer.Partition, answer.Offset, answer.ErrorCode, answer.Metadata = p, -1, kerr.UnknownTopicID.Code, addressOf("")
 			told.Partitions = append(told.Partitions, answer)
 		}
 		unknown = append(unknown, told)
@@ -223,8 +223,15 @@ func identifyTopics(img *metadata.Image, topics []kmsg.OffsetFetchResponseGroupT
 // offsetDelete answers OffsetDelete (47), version 0 (KIP-496).
 func (h *Handler) offsetDelete(r *listener.Request, req *kmsg.OffsetDeleteRequest) {
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
-	if !h.allowed(r, security.Delete, groupResource(req.Group)) {
-		resp.ErrorCode = kerr.GroupAuthorizationFailed.Code
+	err := error(nil)
+	switch {
+	case !h.allowed(r, security.Delete, groupResource(req.Group)):
+		err = kerr.GroupAuthorizationFailed
+	case req.Group == "":
+		err = kerr.InvalidGroupID
+	}
+	if err != nil {
+		resp.ErrorCode = errorCode(err)
 		r.ReplyMsg(resp)
 		return
 	}
@@ -259,8 +266,25 @@ func (h *Handler) offsetDelete(r *listener.Request, req *kmsg.OffsetDeleteReques
 	req.Topics = accepted
 	h.groups.OffsetDelete(req, clientOf(r), func(resp *kmsg.OffsetDeleteResponse) {
 		if resp.ErrorCode == 0 {
-			resp.Topics = append(resp.Topics, refused...)
+			resp.Topics = mergeDeleted(resp.Topics, refused)
 		}
 		r.ReplyMsg(resp)
 	})
+}
+
+// mergeDeleted puts a topic's partitions together, whoever answered them.
+func mergeDeleted(topics, more []kmsg.OffsetDeleteResponseTopic) []kmsg.OffsetDeleteResponseTopic {
+	at := make(map[string]int, len(topics)+len(more))
+	for i, t := range topics {
+		at[t.Topic] = i
+	}
+	for _, m := range more {
+		if i, known := at[m.Topic]; known {
+			topics[i].Partitions = append(topics[i].Partitions, m.Partitions...)
+			continue
+		}
+		at[m.Topic] = len(topics)
+		topics = append(topics, m)
+	}
+	return topics
 }
