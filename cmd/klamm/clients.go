@@ -33,9 +33,9 @@ func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client
 		kgo.DisableClientMetrics(),
 		kgo.WithHooks(&outage{env: e}),
 	}, opts...)
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(opts, e.options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", strings.Join(e.brokers, ","), err)
+		return nil, fmt.Errorf("make a client for %s: %w", strings.Join(e.brokers, ","), err)
 	}
 	if err := client.Ping(ctx); err != nil {
 		client.Close()

@@ -109,7 +109,7 @@ func (e *environment) consume(cmd *cobra.Command, topics []string, o *consumeOpt
 
 // plan decides which partitions are read, and from where to where.
 func (c *consumption) plan(ctx context.Context, admin *kadm.Client, topics []string, from startPoint) error {
-	held, err := heldPartitions(ctx, admin, topics, c.options.partitions)
+	held, err := heldPartitions(ctx, admin, c.env.readsCommitted(), topics, c.options.partitions)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (c *consumption) plan(ctx context.Context, admin *kadm.Client, topics []str
 }
 
 // heldPartitions is what the topics hold, or only the partitions named.
-func heldPartitions(ctx context.Context, admin *kadm.Client, topics []string, only []int32) (map[topicPartition]span, error) {
+func heldPartitions(ctx context.Context, admin *kadm.Client, committedOnly bool, topics []string, only []int32) (map[topicPartition]span, error) {
 	var read []topicPartition
 	for _, topic := range topics {
 		partitions, err := partitionsOf(ctx, admin, topic, only)
@@ -138,7 +138,7 @@ func heldPartitions(ctx context.Context, admin *kadm.Client, topics []string, on
 			read = append(read, topicPartition{Topic: topic, Partition: partition})
 		}
 	}
-	all, err := spans(ctx, admin, topics...)
+	all, err := spans(ctx, admin, committedOnly, topics...)
 	if err != nil {
 		return nil, err
 	}

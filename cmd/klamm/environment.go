@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // defaultBrokers is where `klamm serve` listens when told nothing else.
@@ -17,7 +19,9 @@ type environment struct {
 	out    io.Writer
 	errOut *os.File
 
-	brokers []string // host:port of the cluster, from flag, variable or default
+	brokers []string  // host:port of the cluster, from flag, variable or default
+	client  []string  // KEY=VALUE of the client, from -X
+	options []kgo.Opt // what they come to
 }
 
 // newEnvironment is the environment of this process.

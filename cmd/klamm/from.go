@@ -94,8 +94,9 @@ func (s startPoint) offset(held span, timed int64) int64 {
 	return min(max(at, held.start), held.end)
 }
 
-// spans asks what the partitions of topics hold.
-func spans(ctx context.Context, admin *kadm.Client, topics ...string) (map[topicPartition]span, error) {
+// spans asks what the partitions of topics hold; where only committed records
+// are read, up to the first transaction that is open.
+func spans(ctx context.Context, admin *kadm.Client, committedOnly bool, topics ...string) (map[topicPartition]span, error) {
 	starts, err := admin.ListStartOffsets(ctx, topics...)
 	if err == nil {
 		err = starts.Error()
@@ -103,7 +104,11 @@ func spans(ctx context.Context, admin *kadm.Client, topics ...string) (map[topic
 	if err != nil {
 		return nil, fmt.Errorf("ask for first offsets: %s", reason(err, ""))
 	}
-	ends, err := admin.ListEndOffsets(ctx, topics...)
+	listEnds := admin.ListEndOffsets
+	if committedOnly {
+		listEnds = admin.ListCommittedOffsets
+	}
+	ends, err := listEnds(ctx, topics...)
 	if err == nil {
 		err = ends.Error()
 	}

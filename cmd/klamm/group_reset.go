@@ -153,7 +153,7 @@ func (r *groupReset) held(ctx context.Context, admin *kadm.Client, group string,
 	}
 	held := map[topicPartition]span{}
 	for _, named := range r.named {
-		part, err := heldPartitions(ctx, admin, []string{named.topic}, named.partitions)
+		part, err := heldPartitions(ctx, admin, false, []string{named.topic}, named.partitions)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func heldWhereCommitted(ctx context.Context, admin *kadm.Client, group string, c
 	if len(topics) == 0 {
 		return nil, fmt.Errorf("group %s has no offsets. Name topics with --topic, or see `klamm group list`", group)
 	}
-	held, err := heldPartitions(ctx, admin, topics, nil)
+	held, err := heldPartitions(ctx, admin, false, topics, nil)
 	maps.DeleteFunc(held, func(tp topicPartition, _ span) bool { _, found := committed[tp]; return !found })
 	return held, err
 }

@@ -25,6 +25,11 @@ any other Kafka cluster.
 		return usageError{cmd, err.Error() + nearFlags(cmd, err)}
 	})
 	addBrokersFlag(env, root)
+	addClientFlag(env, root)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		env.options, err = env.clientOptions(cmd)
+		return err
+	}
 	root.AddCommand(
 		newServeCommand(env),
 		newTopicCommand(env),
