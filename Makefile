@@ -10,7 +10,7 @@ SHELL         := bash
 .PHONY: help build run test unit compat chaos race lint bench fuzz clean
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts $$'\t'
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s%s\n' "$$name" "$$text"; done
 
 build: ## build bin/klamm
 	@$(GO) build -trimpath -o bin/klamm ./cmd/klamm

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/guide/configuration.md")
+var rewrite = flag.Bool("rewrite", false, "write the tables of docs/guide/configuration.md")
 
 const guide = "../docs/guide/configuration.md"
 
@@ -39,8 +39,8 @@ func TestGuideHasTheTables(t *testing.T) {
 	if text == string(raw) {
 		return
 	}
-	if !*update {
-		t.Fatalf("%s does not have what the tables have; go test ./config -run Guide -update writes it", guide)
+	if !*rewrite {
+		t.Fatalf("%s does not have what the tables have; go test ./config -run Guide -rewrite writes it", guide)
 	}
 	if err := os.WriteFile(guide, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (b *Broker) fillListeners() error {
 	controllers := splitList(strings.ToUpper(b.value("controller.listener.names")))
 	b.Listeners = without(bound, controllers)
 	if len(b.Listeners) == 0 {
-		return fmt.Errorf("listeners: controller.listener.names has all of them; clients need one, as in PLAINTEXT://127.0.0.1:9092")
+		return errors.New("listeners: controller.listener.names has all of them; clients need one, as in PLAINTEXT://127.0.0.1:9092")
 	}
 	if err := checkProtocols(b.Listeners, b.value("listener.security.protocol.map")); err != nil {
 		return err

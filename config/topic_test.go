@@ -36,7 +36,7 @@ func TestTopicDefaults(t *testing.T) {
 }
 
 // forever is the longest time that is a whole number of milliseconds.
-const forever = math.MaxInt64 / time.Millisecond * time.Millisecond
+const forever = time.Duration(math.MaxInt64 / int64(time.Millisecond) * int64(time.Millisecond))
 
 // A topic's own value goes before what was set for all brokers, that before what
 // the broker was started with, that before the default.

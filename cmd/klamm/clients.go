@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ const (
 func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
 	brokers := splitList(strings.Join(e.brokers, ","))
 	if len(brokers) == 0 {
-		return nil, fmt.Errorf("no broker is named. Name one with --brokers host:port")
+		return nil, errors.New("no broker is named. Name one with --brokers host:port")
 	}
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...),

@@ -47,13 +47,13 @@ func (t configTarget) describe(ctx context.Context, admin *kadm.Client) ([]kadm.
 	if err != nil {
 		return nil, t.failure(ctx, admin, "describe", err, "")
 	}
-	for _, r := range found {
-		if r.Err != nil {
-			return nil, t.failure(ctx, admin, "describe", r.Err, r.ErrMessage)
-		}
-		return r.Configs, nil
+	if len(found) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	if r := found[0]; r.Err != nil {
+		return nil, t.failure(ctx, admin, "describe", r.Err, r.ErrMessage)
+	}
+	return found[0].Configs, nil
 }
 
 func (e *environment) showConfigs(target configTarget, configs []kadm.Config, all bool, output outputFormat) error {

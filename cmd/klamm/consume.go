@@ -84,7 +84,7 @@ func (e *environment) consume(cmd *cobra.Command, topics []string, o *consumeOpt
 	if err := o.check(cmd, topics); err != nil {
 		return err
 	}
-	print, err := newPrinter(o.output, o.format)
+	printer, err := newPrinter(o.output, o.format)
 	if err != nil {
 		return badUsage(cmd, "%v", err)
 	}
@@ -92,7 +92,7 @@ func (e *environment) consume(cmd *cobra.Command, topics []string, o *consumeOpt
 	if err != nil {
 		return badUsage(cmd, "--from %v", err)
 	}
-	c := &consumption{env: e, options: o, print: print}
+	c := &consumption{env: e, options: o, print: printer}
 	if err := e.withAdmin(cmd.Context(), func(admin *kadm.Client) error {
 		return c.plan(cmd.Context(), admin, topics, from)
 	}); err != nil {

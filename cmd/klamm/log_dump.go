@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -92,8 +94,7 @@ func (d *dump) path(path string, each func(record.Batch, int64) error) error {
 	for _, segment := range segments {
 		d.file = segment
 		if err := log.DumpSegment(disk.OS, segment, each); err != nil {
-			d.stream.flush()
-			return err
+			return errors.Join(err, d.stream.flush())
 		}
 	}
 	return nil
@@ -158,7 +159,7 @@ func oneLine(b []byte) string {
 	if plain := quoted[1 : len(quoted)-1]; plain == string(b) {
 		return plain
 	}
-	if strings.IndexFunc(string(b), func(r rune) bool { return r < ' ' || r == '\x7f' || r == '\ufffd' }) < 0 {
+	if bytes.IndexFunc(b, func(r rune) bool { return r < ' ' || r == '\x7f' || r == '\ufffd' }) < 0 {
 		return string(b)
 	}
 	return quoted

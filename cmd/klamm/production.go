@@ -152,9 +152,9 @@ func (p *production) showProgress(started time.Time) (hide func()) {
 	if !terminal && !p.options.progress {
 		return func() {}
 	}
-	every, format, clear := time.Second, "%s\n", ""
+	every, format, wipe := time.Second, "%s\n", ""
 	if terminal {
-		every, format, clear = 200*time.Millisecond, "\r%s\x1b[K", "\r\x1b[K"
+		every, format, wipe = 200*time.Millisecond, "\r%s\x1b[K", "\r\x1b[K"
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -170,5 +170,5 @@ func (p *production) showProgress(started time.Time) (hide func()) {
 			}
 		}
 	}()
-	return func() { close(stop); <-stopped; fmt.Fprint(p.env.errOut, clear) }
+	return func() { close(stop); <-stopped; fmt.Fprint(p.env.errOut, wipe) }
 }
