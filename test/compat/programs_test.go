@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -136,6 +137,50 @@ func (p *process) seen() ([]event, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.events, p.more
+}
+
+// await waits until holds is true, which may change with each event of the
+// processes. One that ends in between fails the test.
+func await(t *testing.T, what string, of []*process, holds func() bool) {
+	t.Helper()
+	limit := time.After(runLimit)
+	for {
+		cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(limit)}}
+		for _, p := range of {
+			_, more := p.seen()
+			cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(more)},
+				reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(p.done)})
+		}
+		if holds() {
+			return
+		}
+		switch chosen, _, _ := reflect.Select(cases); {
+		case chosen == 0:
+			t.Fatalf("not so after %s: %s\n%s", runLimit, what, histories(of))
+		case chosen%2 == 0:
+			t.Fatalf("%s ended before this was so: %s\n%s", of[chosen/2-1].name, what, histories(of))
+		}
+	}
+}
+
+// histories tells what the processes did, but for single records.
+func histories(of []*process) string {
+	var text strings.Builder
+	for _, p := range of {
+		events, _ := p.seen()
+		fmt.Fprintf(&text, "%s:", p.name)
+		read := 0
+		for _, e := range events {
+			if e.Event == "record" {
+				read++
+				continue
+			}
+			fmt.Fprintf(&text, " %d records, %s %v%s,", read, e.Event, e.Partitions, e.Text)
+			read = 0
+		}
+		fmt.Fprintf(&text, " %d records\n", read)
+	}
+	return text.String()
 }
 
 // finish waits for the program and returns its events. A failure fails the test.

@@ -136,13 +136,14 @@ func kafkagoGroup(ctx context.Context, j job) error {
 	}
 	for ctx.Err() == nil {
 		gen, err := g.Next(ctx)
-		if errors.Is(err, context.Canceled) {
-			break
-		}
-		if err != nil {
+		var refused kafka.Error
+		switch {
+		case err == nil:
+			kafkagoGeneration(gen, j)
+		case errors.As(err, &refused): // another rebalance came first; the library's reader asks again too
+		case !errors.Is(err, context.Canceled):
 			return err
 		}
-		kafkagoGeneration(gen, j)
 	}
 	err = g.Close()
 	emit(event{Event: "left"})

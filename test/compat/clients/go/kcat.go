@@ -168,7 +168,7 @@ func kcatHeaders(text string) []header {
 	return headers
 }
 
-var kcatRebalanced = regexp.MustCompile(`rebalanced .*: (assigned|revoked): (.*)`)
+var kcatRebalanced = regexp.MustCompile(`rebalanced.*?: (?:incremental )?(assign|revoke)[^:]*: (.*)`)
 
 func kcatGroup(ctx context.Context, j job) error {
 	args := []string{
@@ -218,7 +218,7 @@ func kcatRebalances(said io.Reader) {
 		if found == nil {
 			continue
 		}
-		e := event{Event: found[1]}
+		e := event{Event: map[string]string{"assign": "assigned", "revoke": "revoked"}[found[1]]}
 		for _, number := range regexp.MustCompile(`\[(\d+)\]`).FindAllStringSubmatch(found[2], -1) {
 			p, _ := strconv.Atoi(number[1])
 			e.Partitions = append(e.Partitions, int32(p))

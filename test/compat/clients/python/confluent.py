@@ -1,6 +1,6 @@
 """librdkafka, by confluent-kafka."""
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition, OFFSET_BEGINNING
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition, OFFSET_BEGINNING
 
 from lines import emit, emit_record, input_ended, main, read_records
 
@@ -80,10 +80,22 @@ def group(bootstrap, topic, options):
         for message in messages:
             show(message)
         if messages:
-            consumer.commit(asynchronous=False)
+            commit(consumer)
         left -= len(messages)
     consumer.close()
     emit("left")
+
+
+REBALANCING = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION)
+
+
+def commit(consumer):
+    """Commits what was read, unless the group rebalances: the next commit covers this one."""
+    try:
+        consumer.commit(asynchronous=False)
+    except KafkaException as err:
+        if err.args[0].code() not in REBALANCING:
+            raise
 
 
 main({"produce": produce, "consume": consume, "group": group})

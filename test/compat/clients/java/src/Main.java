@@ -17,6 +17,7 @@ import org.apache.kafka.clients.consumer.RangeAssignor;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -120,11 +121,20 @@ public final class Main {
             long left = Long.parseLong(options.getOrDefault("count", String.valueOf(Long.MAX_VALUE)));
             while (left > 0 && !(ended.get() && !options.containsKey("count"))) {
                 int read = show(consumer.poll(Duration.ofMillis(100)));
-                if (read > 0) consumer.commitSync();
+                if (read > 0) commit(consumer);
                 left -= read;
             }
         }
         Lines.emit(Lines.event("left"));
+    }
+
+    /** Commits what was read, unless the group rebalances: poll takes part in that, and the next commit covers this one. */
+    private static void commit(KafkaConsumer<byte[], byte[]> consumer) {
+        try {
+            consumer.commitSync();
+        } catch (RebalanceInProgressException e) {
+            return;
+        }
     }
 
     /** Turns true when standard input ends: the sign to leave. */
