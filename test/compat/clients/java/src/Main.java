@@ -85,6 +85,7 @@ public final class Main {
             "heartbeat.interval.ms", 500,
             "partition.assignment.strategy", List.of(cooperative ? CooperativeStickyAssignor.class : RangeAssignor.class)));
         if (options.containsKey("group")) config.put("group.id", options.get("group"));
+        if (options.containsKey("count")) config.put("max.poll.records", 1); // none is read beyond the count
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
