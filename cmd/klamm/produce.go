@@ -47,7 +47,10 @@ standard input.
 Each line is a record's value. With CSV each row is one, as a JSON object whose
 names are those of the first row; with JSON each line is one object. The format
 is told by the file's name where --format does not; .gz and .zst files are
-decompressed.`,
+decompressed.
+
+With --timestamp-field, records older than the topic's retention.ms (a week by
+default) are deleted soon: --set retention.ms=-1 on the topic keeps them.`,
 		Example: `  klamm produce flights flights.csv.gz --key-field tailnum
   echo 'N14228:landed' | klamm produce events -K :
   klamm produce planes planes.jsonl --key-field tailnum --compression zstd`,
