@@ -53,8 +53,15 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	n.holds("a", 0, "1", "2")
+	const told = "records cannot be written; their producers are refused\" partition=a-0"
+	if times := strings.Count(n.log.String(), told); times != 2 { // the torn write before, and the full disk
+		t.Errorf("the broker tells its operator %d times of two troubles:\n%s", times, n.log.String())
+	}
 	fs.Full(false)
 	n.mustPut("a", "3")
+	if !strings.Contains(n.log.String(), "records can be written again\" partition=a-0") {
+		t.Error("the broker does not say that the trouble is over")
+	}
 	n.mustPut("b", "2")
 	if answers, err := adm.CommitOffsets(deadline(t), "g", commit); err != nil || answers.Error() != nil {
 		t.Errorf("a commit when there is room again: %v, %+v", err, answers)

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -47,11 +48,24 @@ func (l *Log) Append(records []byte, o AppendOptions) (AppendResult, error) {
 		return AppendResult{RecordErrors: a.errors}, err
 	}
 	result, err := l.write(a, c, &o)
+	l.noteDisk(err)
 	if err != nil || result.Duplicate {
 		return result, err
 	}
 	l.appended(c, result)
 	return result, nil
+}
+
+// noteDisk tells the operator when the disk begins to refuse appends, and when it
+// takes them again; in between each producer is told.
+func (l *Log) noteDisk(err error) {
+	switch refused := errors.Is(err, kerr.KafkaStorageError); {
+	case refused == l.refusing.Load() || l.closed.Load():
+	case refused && l.refusing.CompareAndSwap(false, true):
+		l.logger.Error("records cannot be written; their producers are refused", "partition", l.String(), "path", l.path, "err", err)
+	case err == nil && l.refusing.CompareAndSwap(true, false):
+		l.logger.Info("records can be written again", "partition", l.String(), "path", l.path)
+	}
 }
 
 // write gives the admitted batches their offsets and writes them.

@@ -16,7 +16,7 @@
 //
 // Locks. A log's flushMu is held by the one flush that runs; mu serialises appends and everything that changes the list of
 // segments; readers take no lock of the log: they load the list, the end and
-// the sizes, which are atomic. Below mu come an index's and a file handle's own
+// the sizes, which are atomic. Below mu come snapshotMu, an index's and a file handle's own
 // mutex, never two of one kind at once.
 //
 // Goroutines. Each log runs at most one flush at a time, on a goroutine of its

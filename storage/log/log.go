@@ -34,6 +34,7 @@ type Log struct {
 	ended         atomic.Pointer[[]endedTxn] // lately; never changed in place
 	bookmarks     bookmarks
 	failed        atomic.Pointer[error]
+	refusing      atomic.Bool // the disk did not take the last append
 	closed        atomic.Bool // set under mu: nothing is appended any more
 
 	onCommitted func(end int64)
@@ -50,6 +51,8 @@ type Log struct {
 	namesChanged  bool  // files were made that the folder's own flush must still cover
 
 	flushMu sync.Mutex // held during a flush; taken before mu
+
+	snapshotMu sync.Mutex // held while a producers' snapshot is written; taken after mu
 
 	// Guarded by the Dir's checkpointMu.
 	recoveryPoint int64

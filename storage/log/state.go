@@ -111,7 +111,11 @@ func (l *Log) storeProducers() error {
 
 func (l *Log) snapshotFile(offset int64) string { return l.file(segmentName(offset) + ".snapshot") }
 
+// writeSnapshot writes a snapshot. A checkpoint and a roll may want the same
+// offset's at the same time.
 func (l *Log) writeSnapshot(p producerSnapshot) error {
+	l.snapshotMu.Lock()
+	defer l.snapshotMu.Unlock()
 	if err := disk.WriteFileAtomic(l.dir.fs, l.snapshotFile(p.end), p.raw); err != nil {
 		return fmt.Errorf("write the producers' snapshot: %w", err)
 	}

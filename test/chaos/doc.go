@@ -8,7 +8,7 @@
 //
 // What is left to chance comes from a seed, which a failure prints:
 //
-//	KLAMM_CHAOS_SEED=17 go test -tags chaos -run TestKills ./test/chaos
+//	CHAOS_SEED=17 go test -tags chaos -run TestKills ./test/chaos
 //
-// KLAMM_CHAOS_ROUNDS sets how often the broker is killed.
+// CHAOS_ROUNDS sets how often the broker is killed.
 package chaos

@@ -22,7 +22,7 @@ import (
 	"github.com/klamm-io/klamm/test/brokers"
 )
 
-// kills is how often the broker is killed, unless KLAMM_CHAOS_ROUNDS says otherwise.
+// kills is how often the broker is killed, unless CHAOS_ROUNDS says otherwise.
 const kills = 50
 
 // loadTopics are the topics under load, with their partitions.
@@ -50,11 +50,11 @@ type storm struct {
 // TestKills kills a broker under load, stops it in order now and then, and kills
 // it while it recovers. Nothing that it confirmed may be lost.
 func TestKills(t *testing.T) {
-	seed := number(t, "KLAMM_CHAOS_SEED", int(time.Now().UnixNano()%1_000_000))
-	rounds := number(t, "KLAMM_CHAOS_ROUNDS", kills)
+	seed := number(t, "CHAOS_SEED", int(time.Now().UnixNano()%1_000_000))
+	rounds := number(t, "CHAOS_ROUNDS", kills)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("run it again with KLAMM_CHAOS_SEED=%d KLAMM_CHAOS_ROUNDS=%d", seed, rounds)
+			t.Logf("run it again with CHAOS_SEED=%d CHAOS_ROUNDS=%d", seed, rounds)
 		}
 	})
 	s := newStorm(t, uint64(seed))
@@ -132,7 +132,8 @@ func startKlamm(t *testing.T, settings map[string]string) *brokers.Broker {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the end of the broker's log:\n%s", b.Output())
+			errors, _ := b.Lines("level=ERROR")
+			t.Logf("the broker's first errors:\n%s\nthe end of its log:\n%s", strings.Join(errors[:min(10, len(errors))], "\n"), b.Output())
 		}
 	})
 	if err := b.Start(t.Context()); err != nil {
