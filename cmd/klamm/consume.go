@@ -19,6 +19,8 @@ type consumeOptions struct {
 	output     string
 	count      int64 // 0: no limit
 	exitAtEnd  bool
+
+	fromBeginning bool
 }
 
 func newConsumeCommand(env *environment) *cobra.Command {
@@ -59,6 +61,8 @@ func (o *consumeOptions) addFlags(env *environment, cmd *cobra.Command) {
 	flags.StringVarP(&o.output, "output", "o", "text", "text (as --format says) or json (one object a line)")
 	flags.Int64VarP(&o.count, "count", "n", 0, "exit after this many records")
 	flags.BoolVarP(&o.exitAtEnd, "exit-at-end", "e", false, "exit when the records that were there at the start are printed")
+	flags.BoolVar(&o.fromBeginning, "from-beginning", false, "as Kafka's script has it: --from beginning")
+	must(flags.MarkHidden("from-beginning"))
 	must(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions([]string{"beginning", "end"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("group", env.completeGroups(-1)))
@@ -69,6 +73,8 @@ func (o *consumeOptions) check(cmd *cobra.Command, topics []string) error {
 	switch flags := cmd.Flags(); {
 	case o.output != "text" && flags.Changed("format"):
 		return badUsage(cmd, "--format is for --output text")
+	case o.fromBeginning && flags.Changed("from"):
+		return badUsage(cmd, "pass either --from-beginning or --from")
 	case flags.Changed("count") && o.count < 1:
 		return badUsage(cmd, "--count %d: it is 1 or more", o.count)
 	case o.group != "" && len(o.partitions) > 0:

@@ -19,6 +19,7 @@ type groupReset struct {
 	named     []namedTopic // what these say
 	allTopics bool
 	execute   bool
+	dryRun    bool
 
 	earliest, latest bool
 	offset, shift    int64
@@ -50,6 +51,9 @@ where they would go. Offsets outside of a partition become the nearest inside.`,
 	r.addFlags(env, cmd)
 	output := addOutputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if r.dryRun && r.execute {
+			return badUsage(cmd, "pass either --execute or --dry-run")
+		}
 		target, err := r.target(cmd)
 		if err != nil {
 			return err
@@ -69,6 +73,7 @@ func (r *groupReset) addFlags(env *environment, cmd *cobra.Command) {
 	flags.StringArrayVarP(&r.topics, "topic", "t", nil, "topic, or `TOPIC:0,1` for some of its partitions; may be repeated")
 	flags.BoolVar(&r.allTopics, "all-topics", false, "every topic that the group has an offset for")
 	flags.BoolVar(&r.execute, "execute", false, "do it")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "only show where they would go, as it is without --execute")
 	flags.BoolVar(&r.earliest, "to-earliest", false, "to the first record")
 	flags.BoolVar(&r.latest, "to-latest", false, "to the end")
 	flags.Int64Var(&r.offset, "to-offset", 0, "to this offset")

@@ -21,7 +21,7 @@ func newPrinter(output, format string) (printer, error) {
 	case "json":
 		return appendRecordJSON, nil
 	}
-	return nil, fmt.Errorf("--output %s: it is text or json", output)
+	return nil, fmt.Errorf("--output %s: it is text or json; where to begin is --from", output)
 }
 
 // printedRecord is a record as a line of JSON. Of value and its base64 form

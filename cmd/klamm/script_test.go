@@ -145,10 +145,11 @@ func (b *brokerProcess) kill() {
 
 // exitsWith is `exit CODE program [args…]`.
 func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	if neg || err != nil || len(args) < 2 {
+	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exit CODE program [args…]")
 	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
 	got := 0
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
 		var ended *exec.ExitError
