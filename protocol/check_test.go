@@ -5,77 +5,19 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
-	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
-)
 
-// fillRandom sets every field of a message: lists get up to two elements.
-func fillRandom(rng *rand.Rand, v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; name != "Version" && name != "UnknownTags" {
-				fillRandom(rng, v.Field(i))
-			}
-		}
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), rng.IntN(3), 4))
-		for i := range v.Len() {
-			fillRandom(rng, v.Index(i))
-		}
-	case reflect.Array:
-		for i := range v.Len() {
-			fillRandom(rng, v.Index(i))
-		}
-	case reflect.Pointer:
-		if rng.IntN(3) > 0 {
-			v.Set(reflect.New(v.Type().Elem()))
-			fillRandom(rng, v.Elem())
-		}
-	case reflect.String:
-		v.SetString([]string{"", "a", "a longer one"}[rng.IntN(3)])
-	case reflect.Bool:
-		v.SetBool(rng.IntN(2) == 0)
-	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		v.SetInt(int64(int8(rng.Uint32())))
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(uint64(uint8(rng.Uint32())))
-	}
-}
+	"github.com/klamm-io/klamm/test/wire"
+)
 
 // randomBody is a request as a client sends it.
 func randomBody(seed uint64, key, version int16) []byte {
-	req := kmsg.RequestForKey(key)
-	fillRandom(rand.New(rand.NewPCG(seed, uint64(key))), reflect.ValueOf(req).Elem())
-	req.SetVersion(version)
-	if fetch, ok := req.(*kmsg.FetchRequest); ok {
-		leaveOutLaterTags(fetch)
-	}
-	return req.AppendTo(nil)
-}
-
-// leaveOutLaterTags resets the tagged fields that the request's version does not
-// have yet: kmsg would write them all the same, and Kafka refuse them.
-func leaveOutLaterTags(req *kmsg.FetchRequest) {
-	if req.Version < 15 {
-		req.ReplicaState = kmsg.NewFetchRequestReplicaState()
-	}
-	for i := range req.Topics {
-		for j := range req.Topics[i].Partitions {
-			p, without := &req.Topics[i].Partitions[j], kmsg.NewFetchRequestTopicPartition()
-			if req.Version < 17 {
-				p.ReplicaDirectoryID = without.ReplicaDirectoryID
-			}
-			if req.Version < 18 {
-				p.HighWatermark = without.HighWatermark
-			}
-		}
-	}
+	return wire.Random(rand.New(rand.NewPCG(seed, uint64(key))), key, version).AppendTo(nil)
 }
 
 // Whatever kmsg encodes, Check takes to its last byte; no shorter piece passes,
