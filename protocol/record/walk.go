@@ -32,6 +32,9 @@ type Scratch struct {
 	record Record // its Headers are kept too
 }
 
+// NewScratch returns memory with room for n bytes: batches that unfold to less leave nothing behind that grew on the way.
+func NewScratch(n int) *Scratch { return &Scratch{plain: make([]byte, 0, n)} }
+
 // unpack gives the records of b uncompressed, at most limit bytes.
 func (s *Scratch) unpack(b Batch, limit int) ([]byte, error) {
 	codec := b.Attributes().Codec()

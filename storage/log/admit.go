@@ -15,14 +15,23 @@ import (
 )
 
 // What a compressed batch may unfold to. Beyond the common limit, batches are
-// looked at one at a time in the whole process, so that many large ones cannot
-// add up.
+// unfolded one at a time in the whole process, in the same memory, so that many
+// large ones cannot add up.
 const (
 	unfoldedCommon = 8 << 20
 	unfoldedMost   = 256 << 20
 )
 
-var unfoldLarge sync.Mutex
+var (
+	unfoldLarge    sync.Mutex
+	largeScratches = sync.Pool{New: func() any { return record.NewScratch(unfoldedMost + 1<<20) }}
+)
+
+// unfolding is memory to unfold a batch in, and how many bytes it may take there.
+type unfolding struct {
+	scratch *record.Scratch
+	limit   int
+}
 
 // RecordError says what is wrong with one record of a batch (KIP-467).
 type RecordError struct {
@@ -166,15 +175,27 @@ func (a *admission) admitRecords(tp protocol.TopicPartition, b record.Batch, c *
 	if b.Attributes().Control() {
 		return admitted{Batch: b, maxTimestamp: b.MaxTimestamp()}, nil
 	}
-	summary, limit, err := a.summarize(b)
+	got, err := a.admitUnfolded(tp, b, c, o, unfolding{&a.scratch, unfoldedCommon})
+	if !errors.Is(err, compress.ErrTooLarge) {
+		return got, err
+	}
+	unfoldLarge.Lock()
+	defer unfoldLarge.Unlock()
+	scratch := largeScratches.Get().(*record.Scratch)
+	defer largeScratches.Put(scratch)
+	return a.admitUnfolded(tp, b, c, o, unfolding{scratch, unfoldedMost})
+}
+
+func (a *admission) admitUnfolded(tp protocol.TopicPartition, b record.Batch, c *Config, o *AppendOptions, u unfolding) (admitted, error) {
+	summary, err := summarize(b, u)
 	if err != nil {
 		return admitted{}, fmt.Errorf("append to %s: %w", tp, err)
 	}
-	if err := a.admitKeysAndTimes(tp, b, summary, limit, c, o); err != nil {
+	if err := a.admitKeysAndTimes(tp, b, summary, u, c, o); err != nil {
 		return admitted{}, err
 	}
 	if c.Compression != ProducerCompression && c.Compression != b.Attributes().Codec() && o.Origin == FromClient {
-		b, err = b.Recompress(&a.scratch, a.rewrite[:0], c.Compression, c.CompressionLevel, limit)
+		b, err = b.Recompress(u.scratch, a.rewrite[:0], c.Compression, c.CompressionLevel, u.limit)
 		if err != nil {
 			return admitted{}, fmt.Errorf("append to %s: recompress as %s: %w", tp, c.Compression, err)
 		}
@@ -194,32 +215,24 @@ func (a *admission) admitRecords(tp protocol.TopicPartition, b record.Batch, c *
 	return admitted{Batch: b, maxTimestamp: summary.MaxTimestamp}, nil
 }
 
-// summarize walks the records. limit is what decompressing them again takes at
-// most.
-func (a *admission) summarize(b record.Batch) (s record.Summary, limit int, err error) {
-	s, err = b.Check(&a.scratch, unfoldedCommon)
-	limit = unfoldedCommon
-	if errors.Is(err, compress.ErrTooLarge) {
-		unfoldLarge.Lock()
-		defer unfoldLarge.Unlock()
-		limit = unfoldedMost
-		s, err = b.Check(&record.Scratch{}, unfoldedMost)
-	}
+// summarize walks the records.
+func summarize(b record.Batch, u unfolding) (record.Summary, error) {
+	s, err := b.Check(u.scratch, u.limit)
 	switch {
 	case errors.Is(err, compress.ErrTooLarge):
-		return s, limit, fmt.Errorf("the batch unfolds to more than %d bytes: %w", unfoldedMost, kerr.MessageTooLarge)
+		return s, fmt.Errorf("%w: the batch unfolds to more than %d bytes: %w", err, u.limit, kerr.MessageTooLarge)
 	case errors.Is(err, record.ErrInvalidRecord):
-		return s, limit, fmt.Errorf("%w: %w", err, kerr.InvalidRecord)
+		return s, fmt.Errorf("%w: %w", err, kerr.InvalidRecord)
 	case err != nil:
 		// The checksum holds, so sending it again would not help: this code says so to producers.
-		return s, limit, fmt.Errorf("%w: %w", err, kerr.UnknownServerError)
+		return s, fmt.Errorf("%w: %w", err, kerr.UnknownServerError)
 	}
-	return s, limit, nil
+	return s, nil
 }
 
 // admitKeysAndTimes refuses records without a key in a compacted topic, and
 // timestamps too far from now. The summary tells whether there is any.
-func (a *admission) admitKeysAndTimes(tp protocol.TopicPartition, b record.Batch, s record.Summary, limit int, c *Config, o *AppendOptions) error {
+func (a *admission) admitKeysAndTimes(tp protocol.TopicPartition, b record.Batch, s record.Summary, u unfolding, c *Config, o *AppendOptions) error {
 	if o.Origin != FromClient {
 		return nil
 	}
@@ -229,7 +242,7 @@ func (a *admission) admitKeysAndTimes(tp protocol.TopicPartition, b record.Batch
 		return nil
 	}
 	code, index := error(kerr.InvalidRecord), int32(0)
-	err := b.Each(&a.scratch, limit, func(r *record.Record) error {
+	err := b.Each(u.scratch, u.limit, func(r *record.Record) error {
 		timestamp := b.BaseTimestamp() + r.TimestampDelta
 		switch {
 		case len(a.errors) >= maxRecordErrors:
