@@ -25,6 +25,11 @@ func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client
 	if len(brokers) == 0 {
 		return nil, errors.New("no broker is named. Name one with --brokers host:port")
 	}
+	for _, broker := range brokers {
+		if _, address, found := strings.Cut(broker, "://"); found {
+			return nil, fmt.Errorf("a broker is written host:port, not %s. Try --brokers %s", broker, address)
+		}
+	}
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID("klamm"),

@@ -32,6 +32,10 @@ func openInput(name string, stdin *os.File) (*input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w. Name a file with records, or - for standard input", err)
 	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		file.Close()
+		return nil, fmt.Errorf("%s is a folder. Name a file with records, or - for standard input", name)
+	}
 	plain, stop, err := decompressed(name, file)
 	if err != nil {
 		file.Close()

@@ -65,6 +65,7 @@ func TestExitCodes(t *testing.T) {
 		{"topic", exitOK, ""},
 		{"topic list", exitFail, "no broker answers at 127.0.0.1:1: connection refused. Start one with `klamm serve`, or name another with --brokers"},
 		{"topic list --brokers ,", exitFail, "no broker is named"},
+		{"topic list --brokers PLAINTEXT://127.0.0.1:1", exitFail, "a broker is written host:port, not PLAINTEXT://127.0.0.1:1. Try --brokers 127.0.0.1:1"},
 		{"topic list extra", exitUsage, `does not know what to do with "extra"`},
 		{"topic list --bogus", exitUsage, "unknown flag: --bogus"},
 		{"topic list -o xml", exitUsage, "one of table, json, yaml"},

@@ -44,7 +44,7 @@ func (s *jsonSource) record(line []byte) (*kgo.Record, error) {
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil {
-		return nil, fmt.Errorf("not a JSON object: %w", err)
+		return nil, fmt.Errorf("not a JSON object: %w. %s", err, oneALine)
 	}
 	key, err := fieldText(fields, s.keyField)
 	if err != nil {
@@ -62,13 +62,16 @@ func (s *jsonSource) record(line []byte) (*kgo.Record, error) {
 	return record, nil
 }
 
+// oneALine is what to do about JSON that goes over several lines.
+const oneALine = "Each line is one object: `jq -c '.[]' FILE` makes such lines of an array"
+
 // checkJSON says what is wrong with a line that is not one JSON value.
 func checkJSON(line []byte) error {
 	if json.Valid(line) {
 		return nil
 	}
 	var value json.RawMessage
-	return fmt.Errorf("not JSON: %w", json.Unmarshal(line, &value))
+	return fmt.Errorf("not JSON: %w. %s", json.Unmarshal(line, &value), oneALine)
 }
 
 // fieldText is the text of a field: of a string what it says, of all else its
