@@ -66,9 +66,9 @@ func fetch(t *testing.T, conn *wire.Conn, topic string, partition int32, offset 
 
 // wantCodec checks that the batches are as their writers compressed them.
 // librdkafka leaves alone what would not shrink, such as a single short record.
-func wantCodec(t *testing.T, topic, codec string) {
+func wantCodec(t *testing.T, topic string, partitions int32, codec string) {
 	t.Helper()
-	for p := range int32(partitions) {
+	for p := range partitions {
 		for _, b := range batches(t, topic, p) {
 			got := b.Attributes().Codec().String()
 			if got == "none" && b.Count() == 1 {

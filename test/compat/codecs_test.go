@@ -55,7 +55,7 @@ func TestCodecs(t *testing.T) {
 			for _, c := range present {
 				t.Run(c.name+" writes", func(t *testing.T) { want.write(t, c, topic, codec) })
 			}
-			wantCodec(t, topic, codec)
+			wantCodec(t, topic, partitions, codec)
 			for _, c := range present {
 				t.Run(c.name+" reads", func(t *testing.T) { want.read(t, c, topic) })
 			}
