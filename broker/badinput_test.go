@@ -115,7 +115,7 @@ func (s *siege) hungUp(what string, sent []byte) {
 }
 
 // TestTruncatedRequests: no API takes a body that ends too early, wherever that
-// is, or that goes on.
+// is.
 func TestTruncatedRequests(t *testing.T) {
 	s := besiege(t)
 	s.eachVersion(func(key, version int16) {
@@ -123,8 +123,23 @@ func TestTruncatedRequests(t *testing.T) {
 		for cut := range body {
 			s.hungUp(fmt.Sprintf("%s v%d cut to %d of %d bytes", kmsg.NameForKey(key), version, cut, len(body)), frame(key, version, body[:cut]))
 		}
-		s.hungUp(fmt.Sprintf("%s v%d with a byte too many", kmsg.NameForKey(key), version), frame(key, version, append(body, 0)))
 	})
+}
+
+// TestBytesBehindRequests: what follows a sound request in its frame is left
+// alone, as Kafka does; librdkafka sends such bytes.
+func TestBytesBehindRequests(t *testing.T) {
+	s := besiege(t)
+	for version := range int16(14) {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Version = version
+		answer := s.hit("Metadata", frame(req.Key(), version, append(req.AppendTo(nil), 1, 0, 0)))
+		if answer == nil {
+			t.Errorf("Metadata v%d with three bytes behind it: the broker hung up", version)
+		} else if _, err := wire.Decode(req, answer); err != nil {
+			t.Errorf("Metadata v%d with three bytes behind it: %v", version, err)
+		}
+	}
 }
 
 // TestRandomRequests: requests that are sound and mean nothing are answered at

@@ -57,9 +57,10 @@ type versions [2]int16
 func (v versions) has(version int16) bool { return version >= v[0] && version < v[1] }
 
 // Check walks the body of a request and proves every count and length in it
-// against the bytes that are there, that nothing is null which must not be, and
-// that nothing follows the end. So a decoder that believes counts can be let at
-// it. It returns how many elements there are, which bounds what decoding
+// against the bytes that are there, and that nothing is null which must not be.
+// So a decoder that believes counts can be let at it. What follows the end of
+// the body is not looked at, as in Kafka: librdkafka leaves bytes there when it
+// asks for the metadata of all topics. It returns how many elements there are, which bounds what decoding
 // allocates beyond the body's own size: those of arrays, and the tagged fields
 // that nobody knows, which a decoder keeps too. It allocates nothing itself, but
 // for an error, which wraps ErrMalformed and names the field.
@@ -72,9 +73,6 @@ func Check(key, version int16, body []byte) (elements int, err error) {
 	if !w.object(s.fields) {
 		return 0, fmt.Errorf("%w: %s version %d, field %s, byte %d of %d: %s",
 			ErrMalformed, s.name, version, w.field, len(body)-len(w.left), len(body), w.problem)
-	}
-	if len(w.left) > 0 {
-		return 0, fmt.Errorf("%w: %s version %d: %d bytes follow its end", ErrMalformed, s.name, version, len(w.left))
 	}
 	return w.elements, nil
 }
