@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -44,6 +45,11 @@ func emit(e event) {
 	defer outMu.Unlock()
 	e.At = time.Now().UnixMicro()
 	_ = out.Encode(e) // nobody is left to tell when standard output is closed
+}
+
+// answer says what a step of the admin verb came to.
+func answer(format string, args ...any) {
+	emit(event{Event: "answer", Message: fmt.Sprintf(format, args...)})
 }
 
 // readRecords reads all of standard input.

@@ -5,7 +5,7 @@ import kafkajs from "kafkajs";
 import { codecs } from "./codecs.js";
 import { bytes, emit, exit, inputEnded, readRecords, text } from "./lines.js";
 
-const { Kafka, logLevel } = kafkajs;
+const { ConfigResourceTypes, Kafka, logLevel } = kafkajs;
 const [verb, bootstrap, topic, ...rest] = process.argv.slice(2);
 const options = Object.fromEntries(rest.map((option) => option.split(/=(.*)/s)));
 const kafka = new Kafka({ brokers: [bootstrap], clientId: "kafkajs", logLevel: logLevel.NOTHING });
@@ -113,8 +113,41 @@ async function group() {
   emit("left");
 }
 
+async function admin() {
+  const client = kafka.admin();
+  const kept = `${topic}-kept`;
+  const answer = (message) => emit("answer", { message });
+  const partitions = async () => (await client.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions.length;
+  const committed = async () => (await client.fetchOffsets({ groupId: topic, topics: [kept] }))[0].partitions[0].offset;
+  const retention = { type: ConfigResourceTypes.TOPIC, name: topic };
+  const configEntries = [{ name: "retention.ms", value: "3600000" }];
+  await client.connect();
+  await client.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1, configEntries }] });
+  answer(`created ${await partitions()}`);
+  await client.createTopics({ topics: [{ topic }] }).then((made) => made || answer("again 36")); // false is how it says so
+  await client.createPartitions({ topicPartitions: [{ topic, count: 4 }] });
+  answer(`grown to ${await partitions()}`);
+  for (let i = 0; i < 2; i++) {
+    const found = await client.describeConfigs({ resources: [{ ...retention, configNames: ["retention.ms"] }] });
+    answer(`retention.ms ${found.resources[0].configEntries[0].configValue}`);
+    await client.alterConfigs({ resources: [{ ...retention, configEntries: [{ name: "retention.ms", value: "7200000" }] }] });
+  }
+  await client.deleteTopicRecords({ topic: kept, partitions: [{ partition: 0, offset: "5" }] });
+  const [{ low, high }] = await client.fetchTopicOffsets(kept);
+  answer(`kept ${low} to ${high}`);
+  answer(`group ${(await client.describeGroups([topic])).groups[0].state} at ${await committed()}`);
+  await client.setOffsets({ groupId: topic, topic: kept, partitions: [{ partition: 0, offset: "7" }] });
+  answer(`group at ${await committed()}`);
+  await client.deleteGroups([topic]);
+  if (!(await client.listGroups()).groups.some((g) => g.groupId === topic)) answer("group gone");
+  answer(`brokers ${(await client.describeCluster()).brokers.length}`);
+  await client.deleteTopics({ topics: [topic] });
+  if (!(await client.listTopics()).includes(topic)) answer("topic gone");
+  await client.disconnect();
+}
+
 try {
-  await { produce, consume, group }[verb]();
+  await { produce, consume, group, admin }[verb]();
   exit(0);
 } catch (err) {
   emit("error", { message: String(err.stack) });

@@ -1,8 +1,11 @@
 """librdkafka, by confluent-kafka."""
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition, OFFSET_BEGINNING
+from confluent_kafka import (Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition,
+                             OFFSET_BEGINNING)
+from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
+                                   OffsetSpec, ResourceType)
 
-from lines import emit, emit_record, input_ended, main, read_records
+from lines import answer, emit, emit_record, input_ended, main, read_records
 
 
 def produce(bootstrap, topic, options):
@@ -98,4 +101,48 @@ def commit(consumer):
             raise
 
 
-main({"produce": produce, "consume": consume, "group": group})
+def only(futures):
+    """The one result of what an admin client asked for."""
+    (future,) = futures.values()
+    return future.result(30)
+
+
+def admin(bootstrap, topic, _):
+    client, kept = AdminClient({"bootstrap.servers": bootstrap}), topic + "-kept"
+    retention = {"retention.ms": "3600000"}
+    only(client.create_topics([NewTopic(topic, 2, 1, config=retention)], operation_timeout=30))
+    count = lambda: len(client.list_topics(topic, 30).topics[topic].partitions)
+    answer(f"created {count()}")
+    try:
+        only(client.create_topics([NewTopic(topic, 2, 1)]))
+    except KafkaException as err:
+        answer(f"again {err.args[0].code()}")
+    only(client.create_partitions([NewPartitions(topic, 4)], operation_timeout=30))
+    answer(f"grown to {count()}")
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    for _ in range(2):
+        answer(f"retention.ms {only(client.describe_configs([resource]))['retention.ms'].value}")
+        change = [ConfigEntry("retention.ms", "7200000", incremental_operation=AlterConfigOpType.SET)]
+        only(client.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=change)]))
+    only(client.delete_records([TopicPartition(kept, 0, 5)]))
+    offset = lambda spec: only(client.list_offsets({TopicPartition(kept, 0): spec})).offset
+    answer(f"kept {offset(OffsetSpec.earliest())} to {offset(OffsetSpec.latest())}")
+    admin_group(client, topic, kept)
+    answer(f"brokers {len(client.describe_cluster().result(30).nodes)}")
+    only(client.delete_topics([topic], operation_timeout=30))
+    if topic not in client.list_topics(timeout=30).topics:
+        answer("topic gone")
+
+
+def admin_group(client, name, kept):
+    committed = lambda: only(client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)])).topic_partitions[0].offset
+    state = only(client.describe_consumer_groups([name])).state.name.capitalize()
+    answer(f"group {state} at {committed()}")
+    only(client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(name, [TopicPartition(kept, 0, 7)])]))
+    answer(f"group at {committed()}")
+    only(client.delete_consumer_groups([name]))
+    if name not in [g.group_id for g in client.list_consumer_groups().result(30).valid]:
+        answer("group gone")
+
+
+main({"produce": produce, "consume": consume, "group": group, "admin": admin})

@@ -1,9 +1,12 @@
 """kafka-python."""
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, KafkaAdminClient, OffsetSpec
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import TopicAlreadyExistsError
+from kafka.structs import OffsetAndMetadata
 
-from lines import emit, emit_record, input_ended, main, read_records
+from lines import answer, emit, emit_record, input_ended, main, read_records
 
 
 def produce(bootstrap, topic, options):
@@ -81,4 +84,36 @@ def group(bootstrap, topic, options):
     emit("left")
 
 
-main({"produce": produce, "consume": consume, "group": group})
+def admin(bootstrap, topic, _):
+    client, kept = KafkaAdminClient(bootstrap_servers=bootstrap), TopicPartition(topic + "-kept", 0)
+    client.create_topics({topic: {"num_partitions": 2, "replication_factor": 1, "configs": {"retention.ms": "3600000"}}})
+    count = lambda: len(client.describe_topics([topic])[0]["partitions"])
+    answer(f"created {count()}")
+    try:
+        client.create_topics([topic])
+    except TopicAlreadyExistsError as err:
+        answer(f"again {err.errno}")
+    client.create_partitions({topic: 4})
+    answer(f"grown to {count()}")
+    for _ in range(2):
+        found = client.describe_configs([ConfigResource("topic", topic)])["topic"][topic]
+        answer(f"retention.ms {found['retention.ms']['value']}")
+        client.alter_configs([ConfigResource("topic", topic, configs={"retention.ms": "7200000"})])
+    client.delete_records({kept: 5})
+    offset = lambda spec: client.list_partition_offsets({kept: spec})[kept].offset
+    answer(f"kept {offset(OffsetSpec.EARLIEST)} to {offset(OffsetSpec.LATEST)}")
+    committed = lambda: client.list_group_offsets({topic: None})[topic][kept].offset
+    answer(f"group {client.describe_groups([topic])[topic]['group_state']} at {committed()}")
+    client.alter_group_offsets(topic, {kept: OffsetAndMetadata(7, "", -1)})
+    answer(f"group at {committed()}")
+    client.delete_groups([topic])
+    if topic not in [g["group_id"] for g in client.list_groups()]:
+        answer("group gone")
+    answer(f"brokers {len(client.describe_cluster()['brokers'])}")
+    client.delete_topics([topic])
+    if topic not in client.list_topics():
+        answer("topic gone")
+    client.close()
+
+
+main({"produce": produce, "consume": consume, "group": group, "admin": admin})

@@ -38,6 +38,11 @@ def emit_record(partition, offset, timestamp, key, value, headers):
          headers=[{"key": k, "value": _text(v)} for k, v in headers or []])
 
 
+def answer(text):
+    """Says what a step of the admin verb came to."""
+    emit("answer", message=text)
+
+
 def input_ended():
     """An event that is set when standard input ends: the sign to leave."""
     ended = threading.Event()

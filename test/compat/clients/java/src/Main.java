@@ -43,6 +43,7 @@ public final class Main {
                 case "produce" -> job.produce();
                 case "consume" -> job.consume();
                 case "group" -> job.group();
+                case "admin" -> new Administration(job.bootstrap, job.topic).run();
                 default -> throw new IllegalArgumentException("no such verb: " + args[0]);
             }
         } catch (Exception e) {
