@@ -30,8 +30,9 @@ func (p *patience) over(arrived int64, waiting bool) bool {
 // giveUpWhenStuck calls giveUp once patience is over. The returned function
 // ends the watch.
 func (p *production) giveUpWhenStuck(giveUp func()) (stop func()) {
-	done := make(chan struct{})
+	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(stopped)
 		var patience patience
 		tick := time.NewTicker(deliveryTimeout / patienceTicks)
 		defer tick.Stop()
@@ -46,5 +47,5 @@ func (p *production) giveUpWhenStuck(giveUp func()) (stop func()) {
 			}
 		}
 	}()
-	return func() { close(done) }
+	return func() { close(done); <-stopped }
 }
