@@ -58,7 +58,7 @@ func (x *offsetIndex) search(after func(offset, position int64) bool) (int64, er
 		return 0, err
 	}
 	_, position := x.decode(entry)
-	return position, nil
+	return max(position, 0), nil // a damaged entry may say what is none: the start is always before
 }
 
 // last returns the position of the last indexed batch, 0 where there is none.

@@ -147,7 +147,10 @@ func (s *segment) loadIndexes(sizes map[string]int64) bool {
 // order: what follows the last index entry is little.
 func (l *Log) loadActive(s *segment, size int64, indexed bool) error {
 	if !indexed {
-		return l.rebuildIndexes(s)
+		// Without its index nothing proves that the segment ends where a batch does, and appends need that.
+		l.logger.Warn("the indexes of a segment are missing or of a wrong size; reading it whole", "partition", l.String(), "file", s.records.name)
+		_, err := l.recoverSegment(s, size, false, s.base, nil)
+		return err
 	}
 	last, err := s.index.last()
 	if err == nil && last < size {
