@@ -1,5 +1,7 @@
 package config
 
+import "maps"
+
 // Source is where a value comes from, numbered as DescribeConfigs does.
 type Source int8
 
@@ -32,13 +34,15 @@ type Synonym struct {
 }
 
 // DescribeTopic lists a topic's configuration, sorted by name: what is set for
-// it, over what was set for all brokers at run time.
-func (b *Broker) DescribeTopic(everyBroker, overrides map[string]string) []Entry {
+// it, over what was set at run time for this broker and for all of them.
+func (b *Broker) DescribeTopic(everyBroker, this, overrides map[string]string) []Entry {
 	all := make([]Entry, len(topicKeys))
+	dynamic := maps.Collect(maps.All(everyBroker))
+	maps.Copy(dynamic, this)
 	for i := range topicKeys {
 		k := &topicKeys[i]
-		chain := b.topicChain(k, everyBroker, overrides)
-		all[i] = Entry{Name: k.name, Value: b.topicValue(k, everyBroker, overrides), Source: sourceOf(chain), Type: k.kind, Synonyms: chain, Doc: k.doc}
+		chain := b.topicChain(k, everyBroker, this, overrides)
+		all[i] = Entry{Name: k.name, Value: b.topicValue(k, dynamic, overrides), Source: sourceOf(chain), Type: k.kind, Synonyms: chain, Doc: k.doc}
 	}
 	return all
 }
@@ -53,7 +57,7 @@ func sourceOf(chain []Synonym) Source {
 // topicChain lists the places that have a value for a topic's key. As in Kafka,
 // the broker's keys of a coarser unit do not count: what follows from
 // log.retention.hours is a default.
-func (b *Broker) topicChain(k *key, everyBroker, overrides map[string]string) []Synonym {
+func (b *Broker) topicChain(k *key, everyBroker, this, overrides map[string]string) []Synonym {
 	var chain []Synonym
 	if v, set := overrides[k.name]; set {
 		chain = append(chain, Synonym{k.name, k.plain(v), TopicConfig})
@@ -61,17 +65,17 @@ func (b *Broker) topicChain(k *key, everyBroker, overrides map[string]string) []
 	if k.broker == "" {
 		return chain
 	}
-	return append(chain, b.brokerChain(k.broker, everyBroker, nil)...)
+	return append(chain, b.brokerChain(k.broker, everyBroker, this)...)
 }
 
 // topicValue is what counts for a topic: what is set for it, else the finest of
 // the broker's keys that has a value, in the topic's unit.
-func (b *Broker) topicValue(k *key, everyBroker, overrides map[string]string) string {
+func (b *Broker) topicValue(k *key, dynamic, overrides map[string]string) string {
 	if v, set := overrides[k.name]; set {
 		return k.plain(v)
 	}
 	for _, f := range familyOf(k.broker) {
-		if v, set := everyBroker[f.name]; set {
+		if v, set := dynamic[f.name]; set {
 			return f.convert(v)
 		}
 		if v, set := b.values[f.name]; set {

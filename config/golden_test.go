@@ -61,7 +61,7 @@ func TestTopicsAreDescribedAsByKafka(t *testing.T) {
 	}
 	for file, overrides := range map[string]map[string]string{"topic-defaults.txt": nil, "topic-overrides.txt": overrides} {
 		t.Run(file, func(t *testing.T) {
-			diff(t, lines(b.DescribeTopic(everyBroker, overrides)), kafkaLines(t, file))
+			diff(t, lines(b.DescribeTopic(everyBroker, nil, overrides)), kafkaLines(t, file))
 		})
 	}
 }

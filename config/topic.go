@@ -139,6 +139,6 @@ func (r *resolver) int(name string) int64 {
 func (r *resolver) bool(name string) bool { return strings.EqualFold(r.value(name), "true") }
 
 func (r *resolver) isSet(name string) bool {
-	chain := r.broker.topicChain(topicKeyByName[name], r.everyBroker, r.overrides)
+	chain := r.broker.topicChain(topicKeyByName[name], r.everyBroker, nil, r.overrides)
 	return len(chain) > 0 && chain[0].Source != DefaultConfig
 }

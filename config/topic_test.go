@@ -38,22 +38,29 @@ func TestTopicDefaults(t *testing.T) {
 // forever is the longest time that is a whole number of milliseconds.
 const forever = time.Duration(math.MaxInt64 / int64(time.Millisecond) * int64(time.Millisecond))
 
-// A topic's own value goes before what was set for all brokers, that before what
-// the broker was started with, that before the default.
+// A topic's own value goes before what was set for its broker, that before what was
+// set for all, that before what the broker was started with, that before the default.
 func TestWhereTopicsGetTheirValues(t *testing.T) {
 	b := load(t, "message.max.bytes=2000")
-	every, own := map[string]string{"message.max.bytes": "3000"}, map[string]string{"max.message.bytes": "4000"}
+	every, this, own := map[string]string{"message.max.bytes": "3000"}, map[string]string{"message.max.bytes": "3500"}, map[string]string{"max.message.bytes": "4000"}
 	for _, c := range []struct {
-		every, own map[string]string
-		want       int
-		source     Source
-	}{{nil, nil, 2000, StaticBrokerConfig}, {every, nil, 3000, DynamicDefaultBrokerConfig}, {nil, own, 4000, TopicConfig}, {every, own, 4000, TopicConfig}} {
-		if got := resolve(t, b, c.every, c.own).MaxMessageBytes; got != c.want {
-			t.Errorf("for all %v, own %v: %d, want %d", c.every, c.own, got, c.want)
+		every, this, own map[string]string
+		want             int
+		source           Source
+	}{
+		{nil, nil, nil, 2000, StaticBrokerConfig}, {every, nil, nil, 3000, DynamicDefaultBrokerConfig}, {every, this, nil, 3500, DynamicBrokerConfig},
+		{nil, nil, own, 4000, TopicConfig}, {every, this, own, 4000, TopicConfig},
+	} {
+		dynamic := c.every
+		if c.this != nil {
+			dynamic = c.this
 		}
-		for _, e := range b.DescribeTopic(c.every, c.own) {
-			if e.Name == "max.message.bytes" && e.Source != c.source {
-				t.Errorf("for all %v, own %v: from %d, want %d", c.every, c.own, e.Source, c.source)
+		if got := resolve(t, b, dynamic, c.own).MaxMessageBytes; got != c.want {
+			t.Errorf("for all %v, for this %v, own %v: %d, want %d", c.every, c.this, c.own, got, c.want)
+		}
+		for _, e := range b.DescribeTopic(c.every, c.this, c.own) {
+			if e.Name == "max.message.bytes" && (e.Source != c.source || e.Value != strconv.Itoa(c.want)) {
+				t.Errorf("for all %v, for this %v, own %v: %s from %d, want %d from %d", c.every, c.this, c.own, e.Value, e.Source, c.want, c.source)
 			}
 		}
 	}

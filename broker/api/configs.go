@@ -59,7 +59,8 @@ func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigs
 		if _, found := img.Topic(name); !found {
 			return nil, kerr.UnknownTopicOrPartition
 		}
-		return h.config.DescribeTopic(img.BrokerConfig(h.config.NodeID), img.Config(metadata.TopicResource(name))), nil
+		return h.config.DescribeTopic(img.Config(metadata.BrokerResource("")), img.Config(metadata.BrokerResource(strconv.Itoa(int(h.config.NodeID)))),
+			img.Config(metadata.TopicResource(name))), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if !h.allowed(r, security.DescribeConfigs, security.ClusterResource) {
 			return nil, kerr.ClusterAuthorizationFailed

@@ -132,7 +132,7 @@ func (a *alteration) wellFormed() error {
 }
 
 func (a *alteration) decideTopic(img *metadata.Image, in Inputs) (map[string]string, error) {
-	after, err := a.change(img, func() []config.Entry { return in.Config.DescribeTopic(nil, nil) }, func(k keyChange) error {
+	after, err := a.change(img, func() []config.Entry { return in.Config.DescribeTopic(nil, nil, nil) }, func(k keyChange) error {
 		return refuse(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", verb(k.op), k.name)
 	})
 	if err != nil {

@@ -195,7 +195,7 @@ func (t *newTopic) answer(name string, err error, img *metadata.Image, in Inputs
 	told.TopicID = t.ID
 	told.NumPartitions = int32(len(t.Partitions))
 	told.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
-	for _, e := range in.Config.DescribeTopic(img.Config(metadata.BrokerResource("")), t.configs) {
+	for _, e := range in.Config.DescribeTopic(img.Config(metadata.BrokerResource("")), nil, t.configs) {
 		told.Configs = append(told.Configs, describeConfig(e))
 	}
 	return told
