@@ -32,7 +32,11 @@ func Apache(opts Options) (*Broker, error) {
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format apache's folder: %w\n%s", err, out)
 	}
-	java, err := kafkaJava(apacheHeap(), "kafka.Kafka", properties)
+	options := opts.Java
+	if options == nil {
+		options = smallJava(apacheHeap())
+	}
+	java, err := kafkaJava(options, "kafka.Kafka", properties)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ type Broker struct {
 type Options struct {
 	Dir      string            // its folder; data and output go below it
 	Settings map[string]string // server.properties keys over the ones a test broker needs
+	Java     []string          // options of Apache Kafka's JVM; nil are those of a small heap
 }
 
 // startLimit bounds how long a broker may take to answer. Apache Kafka needs

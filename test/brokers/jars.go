@@ -71,23 +71,27 @@ func downloadJars(libs, kept string) error {
 
 // Tool returns a command that runs one of Apache's tools, named by its class.
 func Tool(class string, args ...string) (*exec.Cmd, error) {
-	java, err := kafkaJava("256m", class, args...)
+	java, err := kafkaJava(smallJava("256m"), class, args...)
 	if err != nil {
 		return nil, err
 	}
 	return exec.Command(java[0], java[1:]...), nil
 }
 
+// smallJava are options of a JVM that shares the machine.
+func smallJava(heap string) []string {
+	return []string{"-Xmx" + heap, "-Xshare:auto", "-XX:+UseSerialGC"}
+}
+
 // kafkaJava returns the command line of a class on Apache Kafka's class path.
-func kafkaJava(heap, class string, args ...string) ([]string, error) {
+func kafkaJava(options []string, class string, args ...string) ([]string, error) {
 	libs, err := Jars()
 	if err != nil {
 		return nil, err
 	}
-	line := []string{
-		"java", "-Xmx" + heap, "-Xshare:auto", "-XX:+UseSerialGC",
-		"-Dlog4j2.configurationFile=" + filepath.Join(filepath.Dir(libs), "log4j2.yaml"),
-		"-cp", filepath.Join(libs, "*"), class,
-	}
+	line := append([]string{"java"}, options...)
+	line = append(line,
+		"-Dlog4j2.configurationFile="+filepath.Join(filepath.Dir(libs), "log4j2.yaml"),
+		"-cp", filepath.Join(libs, "*"), class)
 	return append(line, args...), nil
 }

@@ -131,3 +131,18 @@ func produceOnce(addr string, req *kmsg.ProduceRequest) error {
 	defer c.Close()
 	return produce(c, req)
 }
+
+// Fill writes at least so many bytes of batches to each partition of a topic.
+func Fill(addr, topic string, partitions int32, batch []byte, bytes int64) error {
+	c, err := wire.Dial(addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for written := int64(0); written < bytes; written += int64(len(batch)) {
+		if err := produce(c, Produce(topic, numbers(0, partitions), batch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

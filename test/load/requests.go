@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -72,7 +73,7 @@ func Fetch(topic string, partition int32, offset int64, maxBytes int32) *kmsg.Fe
 	return req
 }
 
-// CreateTopic makes a topic and waits until each of its partitions has a leader.
+// CreateTopic makes a topic and waits until each of its partitions is served.
 func CreateTopic(c *wire.Conn, topic string, partitions int32, configs map[string]string) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.Version, req.TimeoutMillis = 5, 30_000
@@ -91,22 +92,63 @@ func CreateTopic(c *wire.Conn, topic string, partitions int32, configs map[strin
 	if err := kerr.ErrorForCode(resp.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode); err != nil {
 		return fmt.Errorf("create %s: %w", topic, err)
 	}
-	return awaitLeaders(c, topic, int(partitions))
+	return awaitServed(c, topic, partitions)
 }
 
-// leaderLimit bounds how long a new topic may be without leaders.
-const leaderLimit = 30 * time.Second
+// DeleteTopic deletes a topic.
+func DeleteTopic(c *wire.Conn, topic string) error {
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.Version, req.TimeoutMillis, req.TopicNames = 5, 30_000, []string{topic}
+	resp, err := c.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	if err := kerr.ErrorForCode(resp.(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode); err != nil {
+		return fmt.Errorf("delete %s: %w", topic, err)
+	}
+	return nil
+}
 
-func awaitLeaders(c *wire.Conn, topic string, partitions int) error {
-	for began := time.Now(); ; {
+// serveLimit bounds how long a new topic may be without a leader that knows it.
+const serveLimit = 30 * time.Second
+
+// awaitServed waits until every partition has a leader and that leader, which in
+// Kafka may hear of it later than others, answers for it.
+func awaitServed(c *wire.Conn, topic string, partitions int32) error {
+	ctx, cancel := context.WithTimeout(context.Background(), serveLimit)
+	defer cancel()
+	return insist(ctx, func() error {
 		led, err := leaders(c, topic)
-		if err != nil || led == partitions {
+		if err == nil && led != int(partitions) {
+			err = fmt.Errorf("%d of %d partitions of %s have a leader", led, partitions, topic)
+		}
+		if err != nil {
 			return err
 		}
-		if time.Since(began) > leaderLimit {
-			return fmt.Errorf("%d of %d partitions of %s have a leader after %s", led, partitions, topic, leaderLimit)
+		return served(c, topic, partitions)
+	})
+}
+
+// served returns why one of the partitions is not.
+func served(c *wire.Conn, topic string, partitions int32) error {
+	req := Fetch(topic, 0, 0, 1)
+	req.MaxWaitMillis = 0
+	t := &req.Topics[0]
+	for p := int32(1); p < partitions; p++ {
+		next := t.Partitions[0]
+		next.Partition = p
+		t.Partitions = append(t.Partitions, next)
+	}
+	resp, err := c.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	for _, p := range resp.(*kmsg.FetchResponse).Topics[0].Partitions {
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			return fmt.Errorf("fetch %s-%d: %w", topic, p.Partition, err)
 		}
 	}
+	return nil
 }
 
 // leaders counts the partitions that have one.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// direction says which of two figures is the better one.
+type direction bool
+
+const (
+	lower  direction = false
+	higher direction = true
+)
+
+// samples are the figures of one column, by kind of broker, as they count.
+type samples [][]float64
+
+func newSamples() samples { return make(samples, len(kinds)) }
+
+// add notes the figure of a round, of which the first does not count.
+func (s samples) add(round, kind int, figure float64) {
+	if round > 0 {
+		s.only(kind, figure)
+	}
+}
+
+// only notes a figure that counts.
+func (s samples) only(kind int, figure float64) { s[kind] = append(s[kind], figure) }
+
+// median returns the middle figure, of two the lower one.
+func (s samples) median(kind int) float64 {
+	sorted := slices.Sorted(slices.Values(s[kind]))
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)-1)/2]
+}
+
+// column is one figure of a row.
+type column struct {
+	unit    string
+	better  direction
+	samples samples
+}
+
+// ratio is how many times better the first kind is than the second.
+func (c column) ratio() float64 {
+	if c.better == higher {
+		return c.samples.median(0) / c.samples.median(1)
+	}
+	return c.samples.median(1) / c.samples.median(0)
+}
+
+// row is one line of the table.
+type row struct {
+	name    string
+	columns []column
+}
+
+func (r row) markdown() string {
+	cells := []string{r.name}
+	for kind := range kinds {
+		cells = append(cells, r.join(func(c column) string { return number(c.samples.median(kind)) + " " + c.unit }))
+	}
+	cells = append(cells, r.join(func(c column) string { return number(c.ratio()) + "×" }))
+	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+func (r row) join(cell func(column) string) string {
+	var parts []string
+	for _, c := range r.columns {
+		parts = append(parts, cell(c))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// number shows two digits that matter, and whole ones of a large number.
+func number(f float64) string {
+	switch {
+	case f >= 10_000:
+		return fmt.Sprintf("%d,%03d", int(f)/1000, int(f)%1000)
+	case f >= 10:
+		return fmt.Sprintf("%.0f", f)
+	case f >= 1:
+		return fmt.Sprintf("%.1f", f)
+	default:
+		return fmt.Sprintf("%.2f", f)
+	}
+}
+
+// table returns the whole table and what it was measured on.
+func (m *measurement) table() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "| | %s | %s | better by |\n|---|---|---|---|\n", kinds[0].name, kinds[1].name)
+	for _, r := range m.rows {
+		fmt.Fprintln(&out, r.markdown())
+	}
+	fmt.Fprintf(&out, "\n%d cores, %s/%s; medians of %d rounds of %s after one that does not count. Memory is what no file stands behind.\n",
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, m.rounds-1, m.length)
+	return out.String()
+}
+
+// Lines of a file between which the table stands.
+const (
+	tableBegin = "<!-- bench -->\n"
+	tableEnd   = "<!-- /bench -->"
+)
+
+// replaceTable puts the table into a file, in place of the one before.
+func replaceTable(path, table string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	replaced, err := withTable(string(text), table)
+	if err != nil {
+		return fmt.Errorf("write the table to %s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(replaced), 0o644)
+}
+
+func withTable(text, table string) (string, error) {
+	before, rest, found := strings.Cut(text, tableBegin)
+	if !found {
+		return "", errors.New("it has no line <!-- bench -->")
+	}
+	_, after, found := strings.Cut(rest, tableEnd)
+	if !found {
+		return "", errors.New("it has no line <!-- /bench --> after <!-- bench -->")
+	}
+	return before + tableBegin + table + tableEnd + after, nil
+}
