@@ -22,6 +22,7 @@ import (
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/coordinator/group"
 	"github.com/klamm-io/klamm/coordinator/shard"
+	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/disk"
 )
@@ -45,6 +46,8 @@ type Broker struct {
 	quorum     *quorum.Quorum
 	partitions *replica.Set
 	groups     *shard.Groups
+	txns       *shard.Txns
+	producers  *producerIDs
 	handler    *api.Handler
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
@@ -71,7 +74,9 @@ func (b *Broker) open(deps Deps) (err error) {
 	if b.quorum, err = quorum.Open(b.quorumConfig(), quorum.Deps{Dir: b.folders[0].dir, FS: deps.FS, Logger: deps.Logger}); err != nil {
 		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
+	b.producers = &producerIDs{quorum: b.quorum}
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
+	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: markers{b}, NewProducerID: b.producers.take, Logger: deps.Logger})
 	if err := b.openLogs(); err != nil {
 		return err
 	}
@@ -79,7 +84,7 @@ func (b *Broker) open(deps Deps) (err error) {
 	b.handler = api.New(api.Deps{
 		Config: b.config, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	})
 	if err := b.bind(); err != nil {
 		return err
@@ -104,6 +109,21 @@ func (b *Broker) groupsConfig() shard.Config {
 			OffsetMetadataMax: int(c.OffsetMetadataMaxBytes), OffsetsRetention: c.OffsetsRetention,
 		},
 		Partitions: partitions, ExpiryInterval: c.OffsetsRetentionCheckInterval,
+	}
+}
+
+func (b *Broker) txnsConfig() shard.TxnConfig {
+	c := b.config
+	partitions := c.TransactionTopicPartitions
+	if t, found := b.quorum.Image().Topic(txnTopic); found {
+		partitions = int32(len(t.Partitions)) // as it was created, whatever the key says now
+	}
+	return shard.TxnConfig{
+		Config: txn.Config{
+			MaxTimeout: c.TransactionMaxTimeout, AbortInterval: c.TransactionAbortInterval, Expiration: c.TransactionalIDExpiration,
+			Version: api.TransactionVersion,
+		},
+		Partitions: partitions, ExpiryInterval: c.TransactionalIDExpiryInterval,
 	}
 }
 
@@ -158,6 +178,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	inner.Go(func() error { return b.quorum.Run(innerCtx) })
 	inner.Go(func() error { return b.groups.Run(innerCtx) })
+	inner.Go(func() error { return b.txns.Run(innerCtx) })
 	inner.Go(func() error { return b.partitions.Run(innerCtx) })
 
 	clients, clientsCtx := errgroup.WithContext(ctx)

@@ -16,8 +16,11 @@ import (
 	"github.com/klamm-io/klamm/storage/log"
 )
 
-// offsetsTopic is where consumer groups are kept.
-const offsetsTopic = metadata.ConsumerOffsets
+// offsetsTopic is where consumer groups are kept, txnTopic where transactions are.
+const (
+	offsetsTopic = metadata.ConsumerOffsets
+	txnTopic     = metadata.TransactionState
+)
 
 // folder is one of log.dirs.
 type folder struct {
@@ -170,6 +173,7 @@ func (b *Broker) openLogs() error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	b.leadTxns()
 	b.reportStrays(known)
 	return nil
 }
@@ -212,6 +216,17 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 	}
 	if err := b.groups.Lead(tp.Partition, coordinatorLog{partition: p}); err != nil {
 		b.logger.Error("groups are not served", "partition", tp.String(), "err", err)
+	}
+}
+
+// leadTxns takes over the transactions whose partitions are open. It is called
+// when all others are: decisions that were made before are carried out then, in
+// any partition.
+func (b *Broker) leadTxns() {
+	for _, p := range b.partitions.Topic(txnTopic) {
+		if err := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p}); err != nil {
+			b.logger.Error("transactions are not served", "partition", p.String(), "err", err)
+		}
 	}
 }
 

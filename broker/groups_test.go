@@ -301,38 +301,3 @@ func TestOffsetExpiry(t *testing.T) {
 		t.Errorf("the other group has %+v (%v)", left, err)
 	}
 }
-
-// TestTransactionsRefused: a transactional producer is told at once that it
-// cannot be served, instead of trying for ever.
-func TestTransactionsRefused(t *testing.T) {
-	t.Parallel()
-	n := start(t, disk.OS, t.TempDir())
-	n.create(nil, "t")
-	cl := n.client(kgo.TransactionalID("tx"), kgo.DefaultProduceTopic("t"))
-	began := time.Now()
-	err := cl.BeginTransaction()
-	if err == nil {
-		err = cl.ProduceSync(deadline(t), &kgo.Record{Value: []byte("x")}).FirstErr()
-	}
-	if !errors.Is(err, kerr.TransactionalIDAuthorizationFailed) || time.Since(began) > 5*time.Second {
-		t.Errorf("a transaction fails after %v: %v", time.Since(began), err)
-	}
-	for v := int16(1); v <= 6; v++ {
-		req := kmsg.NewPtrFindCoordinatorRequest()
-		req.Version, req.CoordinatorKey, req.CoordinatorType, req.CoordinatorKeys = v, "tx", 1, []string{"tx"}
-		resp := ask[*kmsg.FindCoordinatorResponse](n, req)
-		code, message := resp.ErrorCode, resp.ErrorMessage
-		if v >= 4 {
-			code, message = resp.Coordinators[0].ErrorCode, resp.Coordinators[0].ErrorMessage
-		}
-		if code != kerr.TransactionalIDAuthorizationFailed.Code || message == nil || !strings.Contains(*message, "transactions are not served") {
-			t.Errorf("FindCoordinator %d: error %d, %v", v, code, message)
-		}
-	}
-	id := "tx"
-	req := kmsg.NewPtrInitProducerIDRequest()
-	req.Version, req.TransactionalID, req.TransactionTimeoutMillis = 4, &id, 1000
-	if resp := ask[*kmsg.InitProducerIDResponse](n, req); resp.ErrorCode != kerr.TransactionalIDAuthorizationFailed.Code || resp.ProducerID != -1 {
-		t.Errorf("InitProducerId: %+v", resp)
-	}
-}

@@ -59,7 +59,7 @@ func settings(t testing.TB, dir string, sets ...string) *config.Broker {
 	t.Helper()
 	c, _, err := config.Load("", nil, append([]string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "klamm.http.listener=", "log.dirs=" + dir,
-		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=2",
+		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=2", "transaction.state.log.num.partitions=2",
 	}, sets...))
 	if err != nil {
 		t.Fatal(err)

@@ -184,7 +184,7 @@ func TestRefusedBatches(t *testing.T) {
 		{"codec", "plain", edit(21, 0, 7), kerr.UnsupportedCompressionType},
 		{"not gzip", "plain", edit(21, 0, 1), kerr.UnknownServerError},
 		{"log append time", "appended", edit(21, 0, 8), kerr.InvalidTimestamp},
-		{"transactional", "plain", edit(21, 0, 16), kerr.InvalidProducerIDMapping},
+		{"transactional", "plain", edit(21, 0, 16), kerr.TransactionalIDAuthorizationFailed},
 		{"control", "plain", build(t, control), kerr.InvalidRecord},
 		{"no sequence", "plain", build(t, producer), kerr.InvalidRecord},
 		{"too large", "plain", build(t, big), kerr.MessageTooLarge},

@@ -3,6 +3,7 @@ package broker
 import (
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/klamm-io/klamm/broker/metrics"
 	"github.com/klamm-io/klamm/broker/replica"
@@ -33,8 +34,23 @@ func (s *state) Broker() metrics.Broker {
 	if b.groups != nil {
 		told.Groups = b.groups.States()
 	}
+	if b.txns != nil {
+		told.Transactions, told.Undelivered = b.txns.States()
+	}
+	late := time.Now().Add(-b.config.TransactionMaxTimeout - lateAfter)
+	for p := range b.partitions.All() {
+		producers, hangs := p.Log().CountProducers(late)
+		told.ProducerIDs += producers
+		if hangs {
+			told.LateTransactions++
+		}
+	}
 	return told
 }
+
+// lateAfter is how long after the longest time-out a transaction that is still open
+// counts as late: its abort may be under way.
+const lateAfter = 5 * time.Minute
 
 // Partitions are those that this node leads.
 func (s *state) Partitions() []metrics.Partition {

@@ -32,6 +32,9 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 		for i := range t.Partitions {
 			b.newPartition(img, t, int32(i))
 		}
+		if t.Name == txnTopic {
+			b.leadTxns()
+		}
 	}
 	for _, t := range d.TopicsChanged {
 		for i := len(t.Before.Partitions); i < len(t.After.Partitions); i++ {
@@ -45,8 +48,11 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 
 func (b *Broker) deleteTopic(t *metadata.Topic) {
 	for _, p := range b.partitions.Remove(t.Name) {
-		if t.Name == offsetsTopic {
+		switch t.Name {
+		case offsetsTopic:
 			b.groups.Resign(p.Partition)
+		case txnTopic:
+			b.txns.Resign(p.Partition)
 		}
 		if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 			b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)

@@ -46,6 +46,10 @@ type Broker struct {
 	OffsetMetadataMaxBytes            int32
 	OffsetsRetention                  time.Duration
 	OffsetsRetentionCheckInterval     time.Duration
+	TransactionMaxTimeout             time.Duration
+	TransactionAbortInterval          time.Duration
+	TransactionalIDExpiration         time.Duration
+	TransactionalIDExpiryInterval     time.Duration
 	GroupMinSessionTimeout            time.Duration
 	GroupMaxSessionTimeout            time.Duration
 	GroupMaxSize                      int32
@@ -168,6 +172,10 @@ func (b *Broker) fillGroups() {
 	b.TransactionTopicReplicationFactor = int16(b.int("transaction.state.log.replication.factor"))
 	b.TransactionTopicSegmentBytes = int32(b.int("transaction.state.log.segment.bytes"))
 	b.TransactionTopicMinISR = int32(b.int("transaction.state.log.min.isr"))
+	b.TransactionMaxTimeout = b.ms("transaction.max.timeout.ms")
+	b.TransactionAbortInterval = b.ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")
+	b.TransactionalIDExpiration = b.ms("transactional.id.expiration.ms")
+	b.TransactionalIDExpiryInterval = b.ms("transaction.remove.expired.transaction.cleanup.interval.ms")
 	b.OffsetMetadataMaxBytes = int32(b.int("offset.metadata.max.bytes"))
 	b.OffsetsRetention = time.Duration(b.int("offsets.retention.minutes")) * time.Minute
 	b.OffsetsRetentionCheckInterval = b.ms("offsets.retention.check.interval.ms")

@@ -84,10 +84,14 @@ var brokerKeys = []key{
 	{name: "producer.id.expiration.ms", kind: Int, standard: "86400000", valid: atLeast(1), doc: "How long an idle producer is remembered."},
 	{name: "security.inter.broker.protocol", kind: String, standard: "PLAINTEXT", unused: "there is no protocol but PLAINTEXT yet", doc: "The protocol among brokers."},
 	{name: "socket.request.max.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The largest request that is read."},
+	{name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", kind: Int, standard: "10000", valid: atLeast(1), doc: "How often it is looked for transactions whose time is over."},
+	{name: "transaction.max.timeout.ms", kind: Int, standard: "900000", valid: atLeast(1), doc: "The longest transaction.timeout.ms that a producer may ask for."},
+	{name: "transaction.remove.expired.transaction.cleanup.interval.ms", kind: Int, standard: "3600000", valid: atLeast(1), doc: "How often it is looked for transactional ids to forget."},
 	{name: "transaction.state.log.min.isr", kind: Int, standard: "1", valid: atLeast(1), doc: "The min.insync.replicas that __transaction_state is created with."},
 	{name: "transaction.state.log.num.partitions", kind: Int, standard: "50", valid: atLeast(1), doc: "How many partitions __transaction_state is created with."},
 	{name: "transaction.state.log.replication.factor", kind: Short, standard: "1", valid: atLeast(1), doc: "How many replicas __transaction_state is created with."},
 	{name: "transaction.state.log.segment.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The segment.bytes that __transaction_state is created with."},
+	{name: "transactional.id.expiration.ms", kind: Int, standard: "604800000", valid: atLeast(1), doc: "How long a transactional id without an open transaction is remembered."},
 	{name: "unclean.leader.election.enable", kind: Boolean, standard: "false", dynamic: true, unused: "a partition has one replica yet", doc: "Default of the topics' unclean.leader.election.enable."},
 }
 

@@ -216,6 +216,68 @@ var schemas = map[int16]schema{
 			}},
 		}},
 	}},
+	24: {name: "AddPartitionsToTxn", from: 0, to: 5, flexible: 3, fields: []field{
+		{name: "Transactions", kind: array, of: object, from: 4, to: 5, fields: []field{
+			{name: "TransactionalId", kind: text, from: 4, to: 5},
+			{name: "ProducerId", kind: fixed8, from: 4, to: 5},
+			{name: "ProducerEpoch", kind: fixed2, from: 4, to: 5},
+			{name: "VerifyOnly", kind: fixed1, from: 4, to: 5},
+			{name: "Topics", kind: array, of: object, from: 4, to: 5, fields: []field{
+				{name: "Name", kind: text, from: 4, to: 5},
+				{name: "Partitions", kind: array, of: fixed4, from: 4, to: 5},
+			}},
+		}},
+		{name: "V3AndBelowTransactionalId", kind: text, from: 0, to: 3},
+		{name: "V3AndBelowProducerId", kind: fixed8, from: 0, to: 3},
+		{name: "V3AndBelowProducerEpoch", kind: fixed2, from: 0, to: 3},
+		{name: "V3AndBelowTopics", kind: array, of: object, from: 0, to: 3, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 3},
+			{name: "Partitions", kind: array, of: fixed4, from: 0, to: 3},
+		}},
+	}},
+	25: {name: "AddOffsetsToTxn", from: 0, to: 4, flexible: 3, fields: []field{
+		{name: "TransactionalId", kind: text, from: 0, to: 4},
+		{name: "ProducerId", kind: fixed8, from: 0, to: 4},
+		{name: "ProducerEpoch", kind: fixed2, from: 0, to: 4},
+		{name: "GroupId", kind: text, from: 0, to: 4},
+	}},
+	26: {name: "EndTxn", from: 0, to: 5, flexible: 3, fields: []field{
+		{name: "TransactionalId", kind: text, from: 0, to: 5},
+		{name: "ProducerId", kind: fixed8, from: 0, to: 5},
+		{name: "ProducerEpoch", kind: fixed2, from: 0, to: 5},
+		{name: "Committed", kind: fixed1, from: 0, to: 5},
+	}},
+	27: {name: "WriteTxnMarkers", from: 1, to: 2, flexible: 1, fields: []field{
+		{name: "Markers", kind: array, of: object, from: 1, to: 2, fields: []field{
+			{name: "ProducerId", kind: fixed8, from: 1, to: 2},
+			{name: "ProducerEpoch", kind: fixed2, from: 1, to: 2},
+			{name: "TransactionResult", kind: fixed1, from: 1, to: 2},
+			{name: "Topics", kind: array, of: object, from: 1, to: 2, fields: []field{
+				{name: "Name", kind: text, from: 1, to: 2},
+				{name: "PartitionIndexes", kind: array, of: fixed4, from: 1, to: 2},
+			}},
+			{name: "CoordinatorEpoch", kind: fixed4, from: 1, to: 2},
+			{name: "TransactionVersion", kind: fixed1, from: 2, to: 2},
+		}},
+	}},
+	28: {name: "TxnOffsetCommit", from: 0, to: 5, flexible: 3, fields: []field{
+		{name: "TransactionalId", kind: text, from: 0, to: 5},
+		{name: "GroupId", kind: text, from: 0, to: 5},
+		{name: "ProducerId", kind: fixed8, from: 0, to: 5},
+		{name: "ProducerEpoch", kind: fixed2, from: 0, to: 5},
+		{name: "GenerationId", kind: fixed4, from: 3, to: 5},
+		{name: "MemberId", kind: text, from: 3, to: 5},
+		{name: "GroupInstanceId", kind: text, from: 3, to: 5, null: versions{3, 6}},
+		{name: "Topics", kind: array, of: object, from: 0, to: 5, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 5},
+			{name: "Partitions", kind: array, of: object, from: 0, to: 5, fields: []field{
+				{name: "PartitionIndex", kind: fixed4, from: 0, to: 5},
+				{name: "CommittedOffset", kind: fixed8, from: 0, to: 5},
+				{name: "CommittedLeaderEpoch", kind: fixed4, from: 2, to: 5},
+				{name: "CommittedMetadata", kind: text, from: 0, to: 5, null: versions{0, 6}},
+			}},
+		}},
+	}},
 	32: {name: "DescribeConfigs", from: 1, to: 4, flexible: 4, fields: []field{
 		{name: "Resources", kind: array, of: object, from: 1, to: 4, fields: []field{
 			{name: "ResourceType", kind: fixed1, from: 1, to: 4},
@@ -288,6 +350,21 @@ var schemas = map[int16]schema{
 		{name: "IncludeClusterAuthorizedOperations", kind: fixed1, from: 0, to: 2},
 		{name: "EndpointType", kind: fixed1, from: 1, to: 2},
 		{name: "IncludeFencedBrokers", kind: fixed1, from: 2, to: 2},
+	}},
+	61: {name: "DescribeProducers", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "Topics", kind: array, of: object, from: 0, to: 0, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 0},
+			{name: "PartitionIndexes", kind: array, of: fixed4, from: 0, to: 0},
+		}},
+	}},
+	65: {name: "DescribeTransactions", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "TransactionalIds", kind: array, of: text, from: 0, to: 0},
+	}},
+	66: {name: "ListTransactions", from: 0, to: 2, flexible: 0, fields: []field{
+		{name: "StateFilters", kind: array, of: text, from: 0, to: 2},
+		{name: "ProducerIdFilters", kind: array, of: fixed8, from: 0, to: 2},
+		{name: "DurationFilter", kind: fixed8, from: 1, to: 2},
+		{name: "TransactionalIdPattern", kind: text, from: 2, to: 2, null: versions{2, 3}},
 	}},
 	74: {name: "ListConfigResources", from: 0, to: 1, flexible: 0, fields: []field{
 		{name: "ResourceTypes", kind: array, of: fixed1, from: 1, to: 1},

@@ -34,6 +34,9 @@ func (h *Handler) apiVersions(r *listener.Request, req *kmsg.ApiVersionsRequest)
 	for _, key := range slices.Sorted(maps.Keys(apis)) {
 		resp.ApiKeys = append(resp.ApiKeys, versionsOf(key))
 	}
+	if req.Version >= 3 {
+		addFeatures(resp)
+	}
 	r.ReplyMsg(resp)
 }
 

@@ -46,7 +46,7 @@ func (h *Handler) findCoordinator(r *listener.Request, req *kmsg.FindCoordinator
 func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
 	c.Key = key
-	node, err := h.findGroupCoordinator(r, keyType, key)
+	node, err := h.findCoordinatorNode(r, keyType, key)
 	if err != nil {
 		c.NodeID, c.Host, c.Port = -1, "", -1
 		c.ErrorCode = errorCode(err)
@@ -64,34 +64,36 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 	return c
 }
 
-// errNoTransactions is how a producer with a transactional.id is refused, here and
-// by InitProducerId. No code says it better that every client takes as final:
-// librdkafka asks again for ever after anything but a refused authorization.
-var errNoTransactions = fmt.Errorf("transactions are not served here yet; produce without transactional.id: %w", kerr.TransactionalIDAuthorizationFailed)
-
-func (h *Handler) findGroupCoordinator(r *listener.Request, keyType int8, key string) (*metadata.Broker, error) {
+func (h *Handler) findCoordinatorNode(r *listener.Request, keyType int8, key string) (*metadata.Broker, error) {
 	switch keyType {
 	case groupKey:
 		if !h.allowed(r, security.Describe, groupResource(key)) {
 			return nil, kerr.GroupAuthorizationFailed
 		}
+		return h.leaderOf(metadata.ConsumerOffsets, h.groups.Partition(key))
 	case txnKey:
-		return nil, errNoTransactions
-	default:
-		return nil, kerr.InvalidRequest
+		if !h.allowed(r, security.Describe, txnResource(key)) {
+			return nil, kerr.TransactionalIDAuthorizationFailed
+		}
+		return h.leaderOf(metadata.TransactionState, h.txns.Partition(key))
 	}
+	return nil, kerr.InvalidRequest
+}
+
+// leaderOf returns who leads a partition of a coordinator's topic, which is created
+// with its first use.
+func (h *Handler) leaderOf(topic string, partition int32) (*metadata.Broker, error) {
 	img := h.image()
-	t, found := img.Topic(metadata.ConsumerOffsets)
+	t, found := img.Topic(topic)
 	if !found {
-		if err := h.createByName([]string{metadata.ConsumerOffsets}); err != nil {
-			return nil, fmt.Errorf("create %s: %w: %w", metadata.ConsumerOffsets, err, kerr.CoordinatorNotAvailable)
+		if err := h.createByName([]string{topic}); err != nil {
+			return nil, fmt.Errorf("create %s: %w: %w", topic, err, kerr.CoordinatorNotAvailable)
 		}
 		img = h.image()
-		if t, found = img.Topic(metadata.ConsumerOffsets); !found {
+		if t, found = img.Topic(topic); !found {
 			return nil, kerr.CoordinatorNotAvailable
 		}
 	}
-	partition := h.groups.Partition(key)
 	if int(partition) >= len(t.Partitions) {
 		return nil, kerr.CoordinatorNotAvailable
 	}

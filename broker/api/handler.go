@@ -23,6 +23,7 @@ import (
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/coordinator/shard"
+	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/log"
@@ -36,10 +37,21 @@ type Deps struct {
 	Partitions *replica.Set
 	Sessions   *fetchsession.Cache
 	Groups     *shard.Groups
-	Authorizer security.Authorizer
-	Metrics    *metrics.Metrics
-	Logger     *slog.Logger
-	Dirs       []LogDir // in the order of log.dirs
+	Txns       *shard.Txns
+	Markers    Markers
+	// NewProducerID returns an id that no producer of the cluster had.
+	NewProducerID func() (int64, error)
+	Authorizer    security.Authorizer
+	Metrics       *metrics.Metrics
+	Logger        *slog.Logger
+	Dirs          []LogDir // in the order of log.dirs
+}
+
+// Markers writes the markers of transactions.
+type Markers interface {
+	// WriteMarker writes a marker into one partition. done is called once, on any
+	// goroutine, when it is committed or with why it is not.
+	WriteMarker(m step.Marker, tp protocol.TopicPartition, done func(error))
 }
 
 // LogDir is one folder of logs, open or not.
@@ -56,11 +68,13 @@ type Handler struct {
 	partitions *replica.Set
 	sessions   *fetchsession.Cache
 	groups     *shard.Groups
+	txns       *shard.Txns
+	markers    Markers
+	newID      func() (int64, error)
 	authorizer security.Authorizer
 	metrics    *metrics.Metrics
 	logger     *slog.Logger
 	dirs       []LogDir
-	producers  producerIDs
 
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -70,7 +84,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	return &Handler{
 		config: d.Config, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
-		groups: d.Groups, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
+		groups: d.Groups, txns: d.Txns, markers: d.Markers, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		stopping: make(chan struct{}),
 	}
 }
@@ -112,6 +126,10 @@ func topicResource(name string) security.Resource {
 
 func groupResource(name string) security.Resource {
 	return security.Resource{Type: security.Group, Name: name}
+}
+
+func txnResource(id string) security.Resource {
+	return security.Resource{Type: security.TransactionalID, Name: id}
 }
 
 func errorCode(err error) int16 { return protocol.ErrorCode(err) }

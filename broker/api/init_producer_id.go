@@ -1,70 +1,63 @@
 package api
 
 import (
-	"context"
-	"sync"
+	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
-	"github.com/klamm-io/klamm/cluster/controller"
-	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
 )
 
-// InitProducerId (22), versions 0 to 5, for idempotent producers (KIP-98):
+// InitProducerId (22), versions 0 to 5 (KIP-98):
 //
-//	2  flexible    3  a known id and epoch (KIP-360)    4, 5  other error codes
-//
-// A producer that names a transactional id is refused: transactions are not
-// served, which FindCoordinator has told it before.
-
-// producerIDs are the producer ids that the controller gave this broker and that
-// no producer has yet.
-type producerIDs struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	next, end int64
-}
+//	2  flexible                      3  a known id and epoch (KIP-360)
+//	4  PRODUCER_FENCED               5  TRANSACTION_ABORTABLE (KIP-890)
 
 func (h *Handler) initProducerID(r *listener.Request, req *kmsg.InitProducerIDRequest) {
-	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
-	id, err := int64(-1), error(nil)
+	reply := func(a txn.Answer) {
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = txnErrorCode(a.Err, req.Version, 4)
+		resp.ProducerID, resp.ProducerEpoch = a.Producer.ID, a.Producer.Epoch
+		r.ReplyMsg(resp)
+	}
+	refuse := func(err error) { reply(txn.Answer{Producer: txn.None, Err: err}) }
+	has := txn.None
+	if req.Version >= 3 {
+		has = txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}
+	}
 	switch {
-	case req.TransactionalID != nil && *req.TransactionalID == "", (req.ProducerID < 0) != (req.ProducerEpoch < 0):
-		err = kerr.InvalidRequest
+	case req.TransactionalID != nil && *req.TransactionalID == "", (has.ID < 0) != (has.Epoch < 0):
+		refuse(kerr.InvalidRequest)
+	case req.TransactionalID != nil && !h.allowed(r, security.Write, txnResource(*req.TransactionalID)):
+		refuse(kerr.TransactionalIDAuthorizationFailed)
+	case req.TransactionalID == nil && !h.mayProduceSomewhere(r):
+		refuse(kerr.ClusterAuthorizationFailed)
 	case req.TransactionalID != nil:
-		err = errNoTransactions
-	case !h.allowed(r, security.IdempotentWrite, security.ClusterResource) && !h.allowed(r, security.Write, topicResource("")):
-		err = kerr.ClusterAuthorizationFailed
+		timeout := time.Duration(req.TransactionTimeoutMillis) * time.Millisecond
+		h.txns.InitProducerID(txn.Request{TransactionalID: *req.TransactionalID, Producer: has}, timeout, reply)
 	default:
-		id, err = h.nextProducerID()
+		id, err := h.newID()
+		if err != nil {
+			refuse(err)
+			return
+		}
+		reply(txn.Answer{Producer: txn.Producer{ID: id}})
 	}
-	resp.ErrorCode = errorCode(err)
-	resp.ProducerID, resp.ProducerEpoch = id, 0
-	if err != nil {
-		resp.ProducerID, resp.ProducerEpoch = -1, -1
-	}
-	r.ReplyMsg(resp)
 }
 
-// nextProducerID returns an id that no producer of the cluster has had.
-func (h *Handler) nextProducerID() (int64, error) {
-	p := &h.producers
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.next == p.end {
-		var first int64
-		_, err := h.quorum.Propose(context.Background(), func(img *metadata.Image) (records []metadata.Record, err error) {
-			records, first, err = h.controller.AllocateProducerIDs(img)
-			return records, err
-		})
-		if err != nil {
-			return -1, err
-		}
-		p.next, p.end = first, first+controller.ProducerIDBlock
+func (h *Handler) mayProduceSomewhere(r *listener.Request) bool {
+	return h.allowed(r, security.IdempotentWrite, security.ClusterResource) || h.allowed(r, security.Write, topicResource(""))
+}
+
+// txnErrorCode is the code of a transaction's error. Before the version since, an
+// API does not know PRODUCER_FENCED.
+func txnErrorCode(err error, version, since int16) int16 {
+	if version < since && errors.Is(err, kerr.ProducerFenced) {
+		err = kerr.InvalidProducerEpoch
 	}
-	p.next++
-	return p.next - 1, nil
+	return errorCode(err)
 }

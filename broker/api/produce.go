@@ -25,6 +25,7 @@ import (
 //	3   transactional id, record batches v2 only   5   log start offset
 //	7   zstd is allowed (KIP-110)                  8   errors by record (KIP-467)
 //	9   flexible                                   10  current leader as a tag (KIP-951)
+//	11  TRANSACTION_ABORTABLE (KIP-890)            12  partitions join transactions by themselves
 //	13  topic ids (KIP-516)
 //
 // Versions 0 to 2 are advertised, as Kafka does for librdkafka's sake (KIP-896),
@@ -40,6 +41,9 @@ const adminClientID = "__admin_client"
 func (h *Handler) produce(r *listener.Request, req *kmsg.ProduceRequest) {
 	p := &pendingProduce{handler: h, request: r, acks: req.Acks, response: req.ResponseKind().(*kmsg.ProduceResponse)}
 	p.left.Store(1) // this goroutine's own share
+	if req.TransactionID != nil {
+		p.verifyTxn(req)
+	}
 	p.response.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		p.appendTopic(req, i)
@@ -56,6 +60,7 @@ type pendingProduce struct {
 	request  *listener.Request
 	acks     int16
 	response *kmsg.ProduceResponse
+	verified verified // of a transactional producer
 	left     atomic.Int32
 }
 
@@ -95,7 +100,12 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 		p.handler.metrics.ProduceFailed(partition.Topic)
 		return err
 	}
-	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received})
+	v := p.verified[partition]
+	if v.err != nil {
+		p.handler.metrics.ProduceFailed(partition.Topic)
+		return v.err
+	}
+	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received, Verification: v.number})
 	answer.LogStartOffset = partition.Log().Start()
 	if err != nil {
 		p.handler.metrics.ProduceFailed(partition.Topic)
@@ -140,7 +150,8 @@ func (p *pendingProduce) fromAdmin() bool {
 }
 
 // admit holds what a Produce request may carry for one partition: exactly one
-// batch of format 2, in a codec that the version knows, in no transaction.
+// batch of format 2, in a codec that the version knows, in a transaction only
+// where the request names its id.
 func (p *pendingProduce) admit(req *kmsg.ProduceRequest, records []byte) (record.Batch, error) {
 	batch, rest, err := record.Next(records)
 	switch {
@@ -154,8 +165,8 @@ func (p *pendingProduce) admit(req *kmsg.ProduceRequest, records []byte) (record
 		return nil, fmt.Errorf("a produce request carries one record batch a partition, this one more: %w", kerr.InvalidRecord)
 	case req.Version < 7 && batch.Attributes().Codec() == compress.Zstd:
 		return nil, fmt.Errorf("zstd needs Produce version 7: %w", kerr.UnsupportedCompressionType)
-	case batch.Attributes().Transactional():
-		return nil, fmt.Errorf("no transaction is open for producer id %d: %w", batch.ProducerID(), kerr.InvalidProducerIDMapping)
+	case batch.Attributes().Transactional() && !p.mayWriteInTxn(req):
+		return nil, fmt.Errorf("a batch of producer id %d is in a transaction: %w", batch.ProducerID(), kerr.TransactionalIDAuthorizationFailed)
 	}
 	return batch, nil
 }
@@ -168,6 +179,10 @@ const magicAt = 16
 func hasMore(rest []byte) bool {
 	_, _, err := record.Next(rest)
 	return !errors.Is(err, record.ErrShort)
+}
+
+func (p *pendingProduce) mayWriteInTxn(req *kmsg.ProduceRequest) bool {
+	return req.TransactionID != nil && p.handler.allowed(p.request, security.Write, txnResource(*req.TransactionID))
 }
 
 // hidesLogStart reports whether Kafka answers err without the log's start.

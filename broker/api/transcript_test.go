@@ -97,6 +97,10 @@ func (s *transcript) dial(t *testing.T) *wire.Conn {
 
 func (s *transcript) connect(t *testing.T) {
 	s.conn = s.dial(t)
+	// Nothing deletes transactional ids: each run has its own.
+	id := fmt.Sprint(ours, time.Now().UnixNano())
+	s.names.give("TransactionalID", id, "transactional id")
+	s.names.give("Key", id, "transactional id")
 	s.learn(t)
 }
 

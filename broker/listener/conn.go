@@ -20,6 +20,8 @@ import (
 
 // Conn is one client's connection.
 type Conn struct {
+	// Number is greater than that of every connection that this process took before.
+	Number    uint64
 	Principal security.Principal
 	Listener  string // the name of the listener that it came to
 	Remote    net.Addr
@@ -81,8 +83,12 @@ func (c *Conn) Software() (name, version string) {
 // Host is the client's address without its port.
 func (c *Conn) Host() string { return c.host }
 
+// taken counts the connections of this process.
+var taken atomic.Uint64
+
 func newConn(l *Listener, socket net.Conn, host string) *Conn {
 	c := &Conn{
+		Number:    taken.Add(1),
 		Principal: security.Anonymous,
 		Listener:  l.config.Name,
 		Remote:    socket.RemoteAddr(),

@@ -13,7 +13,7 @@ import (
 type fixedState struct{}
 
 func (fixedState) Broker() Broker {
-	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, Groups: map[string]int{"Stable": 2}}
+	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, Transactions: map[string]int{"Ongoing": 2}, Undelivered: 1, LateTransactions: 1, ProducerIDs: 5, Groups: map[string]int{"Stable": 2}}
 }
 
 func (fixedState) Partitions() []Partition {
@@ -73,15 +73,17 @@ func TestNamesThatDashboardsUse(t *testing.T) {
 		"kafka_network_requestmetrics_requests_total|request=Produce|version=9":    1,
 		"kafka_log_log_size|partition=0|topic=flights":                             4096,
 		"kafka_coordinator_group_groupmetadatamanager_numgroups":                   2,
-		"kafka_brokers":                        1,
-		"kafka_topic_partitions|topic=flights": 2,
-		"kafka_topic_partition_current_offset|partition=0|topic=flights":       90,
-		"kafka_topic_partition_oldest_offset|partition=0|topic=flights":        5,
-		"kafka_consumergroup_lag|consumergroup=g|partition=0|topic=flights":    20,
-		"kafka_consumergroup_lag_sum|consumergroup=g|topic=flights":            20,
-		"kafka_consumergroup_current_offset_sum|consumergroup=g|topic=flights": 74,
-		"kafka_consumergroup_members|consumergroup=g":                          3,
-		"klamm_build_info|version=1.2.3":                                       1,
+		"kafka_server_replicamanager_partitionswithlatetransactionscount":          1,
+		"klamm_transactional_ids|state=Ongoing":                                    2,
+		"kafka_brokers":                                                            1,
+		"kafka_topic_partitions|topic=flights":                                     2,
+		"kafka_topic_partition_current_offset|partition=0|topic=flights":           90,
+		"kafka_topic_partition_oldest_offset|partition=0|topic=flights":            5,
+		"kafka_consumergroup_lag|consumergroup=g|partition=0|topic=flights":        20,
+		"kafka_consumergroup_lag_sum|consumergroup=g|topic=flights":                20,
+		"kafka_consumergroup_current_offset_sum|consumergroup=g|topic=flights":     74,
+		"kafka_consumergroup_members|consumergroup=g":                              3,
+		"klamm_build_info|version=1.2.3":                                           1,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s = %v (there: %v), want %v", name, v, ok, want)

@@ -22,6 +22,10 @@ type Broker struct {
 	OfflineLogDirs    int
 	ActiveController  bool
 	Groups            map[string]int // number of groups by state, as in "Stable"
+	Transactions      map[string]int // number of transactional ids by state, as in "Ongoing"
+	Undelivered       int            // transactions whose markers could not be written and are tried again
+	LateTransactions  int            // partitions with a transaction that should have ended
+	ProducerIDs       int            // producers that the partitions remember
 }
 
 // Partition is the state of one partition that this node leads.
@@ -117,6 +121,9 @@ var (
 	partitionUnder         = desc("kafka_cluster_partition_underreplicated", "1 where a partition has fewer in-sync replicas than replicas.", "topic", "partition")
 	partitionISR           = desc("kafka_cluster_partition_insyncreplicascount", "In-sync replicas of a partition.", "topic", "partition")
 	partitionReplicasCount = desc("kafka_cluster_partition_replicascount", "Replicas of a partition.", "topic", "partition")
+	markersUndelivered     = desc("kafka_coordinator_transaction_transactionmarkerchannelmanager_unknowndestinationqueuesize", "Transactions that are decided and whose markers could not be written yet.")
+	lateTransactions       = desc("kafka_server_replicamanager_partitionswithlatetransactionscount", "Partitions with a transaction that is open longer than any may be: it hangs.")
+	producerIDCount        = desc("kafka_server_replicamanager_produceridcount", "Producers that the partitions remember.")
 	groupsTotal            = desc("kafka_coordinator_group_groupmetadatamanager_numgroups", "Consumer groups coordinated here.")
 	groupsInState          = map[string]*prometheus.Desc{
 		"Stable":              desc("kafka_coordinator_group_groupmetadatamanager_numgroupsstable", "Consumer groups that are stable."),
@@ -126,6 +133,9 @@ var (
 		"Dead":                desc("kafka_coordinator_group_groupmetadatamanager_numgroupsdead", "Consumer groups that are being removed."),
 	}
 )
+
+// transactions is Klamm's own.
+var transactions = desc("klamm_transactional_ids", "Transactional ids coordinated here, by the state of their transaction.", "state")
 
 // kafka_exporter's names.
 var (
@@ -172,6 +182,12 @@ func (s sender) broker(b Broker, partitions []Partition) {
 	s.gauge(atMinISR, float64(at))
 	s.gauge(preferredImbalance, float64(imbalance))
 	s.groupStates(b.Groups)
+	for state, n := range b.Transactions {
+		s.gauge(transactions, float64(n), state)
+	}
+	s.gauge(markersUndelivered, float64(b.Undelivered))
+	s.gauge(lateTransactions, float64(b.LateTransactions))
+	s.gauge(producerIDCount, float64(b.ProducerIDs))
 }
 
 func (s sender) groupStates(states map[string]int) {

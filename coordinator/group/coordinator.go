@@ -56,13 +56,15 @@ type Coordinator struct {
 	logger  *slog.Logger
 	groups  map[string]*group
 	wakes   wakes
-	unknown map[int16]bool // versions of record keys that were met and not understood
+	pending map[int64]pendingOffsets // by producer id: of transactions that are open
+	changes int64                    // of offsets, since the coordinator was made
+	unknown map[int16]bool           // versions of record keys that were met and not understood
 }
 
 // New returns a coordinator without groups. newID returns a new random text each
 // time.
 func New(c Config, newID func() string, logger *slog.Logger) *Coordinator {
-	return &Coordinator{config: c, newID: newID, logger: logger, groups: map[string]*group{}, unknown: map[int16]bool{}}
+	return &Coordinator{config: c, newID: newID, logger: logger, groups: map[string]*group{}, pending: map[int64]pendingOffsets{}, unknown: map[int16]bool{}}
 }
 
 // States counts the groups by their state.

@@ -17,6 +17,7 @@ type committed struct {
 	metadata    string
 	at          time.Time
 	expires     time.Time // as old clients could ask for; zero: by retention
+	order       int64     // greater than that of all that was committed before
 }
 
 // OffsetCommit keeps the offsets of a group. Whether the topics exist is for the
@@ -58,6 +59,7 @@ func (c *Coordinator) OffsetCommit(req *kmsg.OffsetCommitRequest, to Ticket, now
 		}
 		g := c.obtain(req.Group, now)
 		for _, ch := range changes {
+			ch.value.order = c.nextOrder()
 			g.offsets[ch.key] = ch.value
 		}
 		return []Reply{{To: to, Response: commitResponse(req, tooLong), Failed: failWith(kerr.NotCoordinator)}}
@@ -303,7 +305,7 @@ func (c *Coordinator) TopicsDeleted(names []string) (out Output) {
 func (c *Coordinator) Expire(now time.Time) (out Output) {
 	for _, g := range c.groups {
 		gone := c.expired(g, now)
-		whole := g.state == empty && len(g.pending) == 0 && len(gone) == len(g.offsets)
+		whole := g.state == empty && len(g.pending) == 0 && len(gone) == len(g.offsets) && len(c.unstable(g.id)) == 0
 		if len(gone) > 0 || whole {
 			c.forget(g, gone, whole, &out, func(error) []Reply { return nil })
 		}

@@ -98,7 +98,7 @@ func (w *world) take(out Output) {
 func (w *world) reply(replies []Reply) {
 	for _, r := range replies {
 		if !w.waiting[r.To.(int)] {
-			w.Fatalf("ticket %d is answered again: %s", r.To, printResponse(r.Response))
+			w.Fatalf("ticket %d is answered again: %s", r.To, printResponse(r.Response.(kmsg.Response)))
 		}
 		delete(w.waiting, r.To.(int))
 		if j, ok := r.Response.(*kmsg.JoinGroupResponse); ok && j.MemberID != "" {

@@ -103,19 +103,28 @@ func (c *Coordinator) replayOffset(key, value []byte, now time.Time) error {
 		}
 		return nil
 	}
-	var v kmsg.OffsetCommitValue
-	if err := v.ReadFrom(value); err != nil {
+	o, err := readOffset(value)
+	if err != nil {
 		return fmt.Errorf("offset of group %s in %s: %w", k.Group, tp, err)
 	}
-	o := committed{offset: v.Offset, leaderEpoch: -1, metadata: v.Metadata, at: time.UnixMilli(v.CommitTimestamp)}
+	o.order = c.nextOrder()
+	c.obtain(k.Group, now).offsets[tp] = o
+	return nil
+}
+
+func readOffset(value []byte) (o committed, err error) {
+	var v kmsg.OffsetCommitValue
+	if err := v.ReadFrom(value); err != nil {
+		return o, err
+	}
+	o = committed{offset: v.Offset, leaderEpoch: -1, metadata: v.Metadata, at: time.UnixMilli(v.CommitTimestamp)}
 	if v.Version >= 3 {
 		o.leaderEpoch = v.LeaderEpoch
 	}
 	if v.Version == expiringOffsetVersion && v.ExpireTimestamp >= 0 {
 		o.expires = time.UnixMilli(v.ExpireTimestamp)
 	}
-	c.obtain(k.Group, now).offsets[tp] = o
-	return nil
+	return o, nil
 }
 
 func (c *Coordinator) replayGroup(key, value []byte, now time.Time) error {

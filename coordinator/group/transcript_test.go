@@ -203,9 +203,9 @@ func (s *script) reply(a arguments, replies []Reply, held string) {
 			a.t.Errorf("%s: %s is answered twice", a.d.Pos, to)
 		}
 		delete(s.waiting, to)
-		line := held + to + ": " + printResponse(r.Response)
+		line := held + to + ": " + printResponse(r.Response.(kmsg.Response))
 		if r.Failed != nil && held != "" {
-			line += " (or " + printResponse(r.Failed) + ")"
+			line += " (or " + printResponse(r.Failed.(kmsg.Response)) + ")"
 		}
 		fmt.Fprintln(&s.out, line)
 	}

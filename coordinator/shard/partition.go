@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol/record"
@@ -55,7 +55,7 @@ type partition[M machine] struct {
 }
 
 // deliver hands a response to the request that waits for it.
-type deliver func(kmsg.Response)
+type deliver func(any)
 
 // load takes in the log, and then serves. Until then nobody else touches the
 // machine, so requests are told to come back instead of waiting for the lock.
@@ -154,74 +154,87 @@ func (p *partition[M]) step(take func(M) step.Output) error {
 	return nil
 }
 
-// finish appends what a step wrote, lets go of mu, which the caller holds, and
-// does the rest.
+// finish appends what a step wrote, takes the steps that follow from it, lets go
+// of mu, which the caller holds, and does the rest.
 func (p *partition[M]) finish(out step.Output) {
 	held := p.writeAll(out.Writes)
-	last := p.appended
+	replies, later := out.Replies, waiting{p.appended, out.Later, out.Effects}
+	for next := out.Next; next != nil; {
+		out := next()
+		held = append(held, p.writeAll(out.Writes)...)
+		replies = append(replies, out.Replies...)
+		later = waiting{p.appended, append(later.replies, out.Later...), append(later.effects, out.Effects...)}
+		next = out.Next
+	}
 	p.mu.Unlock()
-	for _, r := range out.Replies {
+	for _, r := range replies {
 		r.To.(deliver)(r.Response)
 	}
 	for _, h := range held {
-		h.send(p.log, p.act)
+		p.await(h)
 	}
-	if len(out.Effects) > 0 {
-		p.whenCommitted(last, func(err error) {
-			for _, e := range out.Effects {
-				if err == nil {
-					p.act(e)
-				}
-			}
-		})
-	}
+	p.await(later)
 }
 
-// held are replies, and an effect, that wait until the record at offset is
-// committed; at once for a negative offset.
-type held struct {
+// waiting are replies and effects that wait until the record at offset is
+// committed; for nothing, where offset is negative.
+type waiting struct {
 	offset  int64
 	replies []step.Reply
-	then    step.Effect
+	effects []step.Effect
 }
 
-func (h held) send(log Log, act func(step.Effect)) {
-	if h.offset < 0 || len(h.replies) == 0 && h.then == nil {
-		h.deliver(nil)
-		return
+func (p *partition[M]) await(w waiting) {
+	if len(w.replies) > 0 || len(w.effects) > 0 {
+		p.whenCommitted(w.offset, func(err error) { p.release(w, err) })
 	}
-	log.WhenCommitted(h.offset, func(err error) {
-		h.deliver(err)
-		if err == nil && h.then != nil {
-			act(h.then)
-		}
-	})
 }
 
-func (h held) deliver(err error) {
-	for _, r := range h.replies {
+func (p *partition[M]) release(w waiting, err error) {
+	for _, r := range w.replies {
 		if err != nil && r.Failed != nil {
 			r.To.(deliver)(r.Failed)
 		} else {
 			r.To.(deliver)(r.Response)
 		}
 	}
+	for _, e := range w.effects {
+		if err == nil {
+			p.act(e)
+		}
+	}
 }
 
 // writeAll appends what a step wrote, in order. The caller holds mu.
-func (p *partition[M]) writeAll(writes []step.Write) []held {
-	var all []held
+func (p *partition[M]) writeAll(writes []step.Write) []waiting {
+	var all []waiting
 	for _, w := range writes {
 		last, err := p.append(&w)
 		if err != nil {
-			p.logger.Error("a coordinator's change could not be written", "err", err)
-			all = append(all, held{offset: -1, replies: w.Done(clientError(err))})
+			p.logger.Log(context.Background(), levelOf(err), "a coordinator's change could not be written", "err", err)
+			all = append(all, waiting{offset: -1, replies: w.Done(clientError(err))})
 			continue
 		}
 		p.appended = last
-		all = append(all, held{offset: last, replies: w.Done(nil), then: w.Then})
+		all = append(all, waiting{offset: last, replies: w.Done(nil), effects: effects(w.Then)})
 	}
 	return all
+}
+
+// levelOf is how much it matters that an append failed: that a producer is not, or
+// no longer, in a transaction is its own affair.
+func levelOf(err error) slog.Level {
+	if refusesProducer(err) {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
+}
+
+func effects(then step.Effect) []step.Effect {
+	if then == nil {
+		return nil
+	}
+	return []step.Effect{then}
 }
 
 func (p *partition[M]) append(w *step.Write) (int64, error) {
@@ -257,18 +270,20 @@ func buildBatch(w *step.Write, now int64) (record.Batch, error) {
 // clientError is what a client is told of a failed append, as Kafka translates
 // it. What a producer's transaction is refused for, it is told as it is.
 func clientError(err error) error {
-	for _, plain := range []error{kerr.InvalidProducerEpoch, kerr.InvalidTxnState, kerr.TransactionCoordinatorFenced} {
-		if errors.Is(err, plain) {
-			return plain
-		}
-	}
 	switch {
+	case refusesProducer(err):
+		return err
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge), errors.Is(err, kerr.InvalidFetchSize):
 		return kerr.UnknownServerError
 	case errors.Is(err, kerr.NotLeaderForPartition), errors.Is(err, kerr.KafkaStorageError):
 		return kerr.NotCoordinator
 	}
 	return kerr.CoordinatorNotAvailable
+}
+
+// refusesProducer reports whether err says that a transaction does not allow it.
+func refusesProducer(err error) bool {
+	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidTxnState) || errors.Is(err, kerr.TransactionCoordinatorFenced)
 }
 
 // look lets fn see the machine. It must not keep what it sees.

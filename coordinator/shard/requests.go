@@ -15,8 +15,8 @@ import (
 // once or later, on any goroutine.
 
 // ticketFor makes a reply function a ticket.
-func ticketFor[R kmsg.Response](reply func(R)) deliver {
-	return func(r kmsg.Response) { reply(r.(R)) }
+func ticketFor[R any](reply func(R)) deliver {
+	return func(r any) { reply(r.(R)) }
 }
 
 // JoinGroup lets a client become a member. What req holds belongs to the
@@ -122,7 +122,13 @@ func (g *Groups) OffsetFetch(req *kmsg.OffsetFetchRequest, _ Client, reply func(
 			err = p.serving()
 		}
 		if err == nil {
-			p.look(func(c *group.Coordinator) { told.Topics = c.Offsets(a.Group, a.Topics) })
+			p.look(func(c *group.Coordinator) {
+				if req.RequireStable {
+					told.Topics = c.StableOffsets(a.Group, a.Topics)
+				} else {
+					told.Topics = c.Offsets(a.Group, a.Topics)
+				}
+			})
 			waits.Add(1)
 			p.whenDurable(waits.Done)
 		} else {
@@ -237,7 +243,7 @@ func (g *Groups) DeleteGroups(req *kmsg.DeleteGroupsRequest, _ Client, reply fun
 	var waits sync.WaitGroup
 	for i, id := range req.Groups {
 		waits.Add(1)
-		ticket := deliver(func(r kmsg.Response) {
+		ticket := deliver(func(r any) {
 			resp.Groups[i] = r.(*kmsg.DeleteGroupsResponse).Groups[0]
 			waits.Done()
 		})

@@ -7,8 +7,6 @@
 // anything by itself.
 package step
 
-import "github.com/twmb/franz-go/pkg/kmsg"
-
 // Ticket stands for a request that waits for its reply. A machine hands it back
 // and does not look into it.
 type Ticket any
@@ -16,10 +14,10 @@ type Ticket any
 // Reply is the answer to a request.
 type Reply struct {
 	To       Ticket
-	Response kmsg.Response
+	Response any
 	// Failed is what is answered instead if the records that were written in the
-	// same step are not committed.
-	Failed kmsg.Response
+	// same step are not committed; nil for the same Response.
+	Failed any
 }
 
 // Record is a record of the coordinator's topic; a nil value deletes what the
@@ -60,7 +58,13 @@ type Effect any
 
 // Output is what a step wants done.
 type Output struct {
-	Replies []Reply  // to be sent at once
-	Writes  []Write  // in their order
-	Effects []Effect // done once everything that was appended before is committed
+	Replies []Reply // to be sent at once
+	Writes  []Write // in their order
+	// Later and Effects are sent and done once everything that was appended so far
+	// is committed: what they tell is then true after a crash too.
+	Later   []Reply
+	Effects []Effect
+	// Next, if it is set, is a step to take after the writes of this one, before any
+	// other.
+	Next func() Output
 }
