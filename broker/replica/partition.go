@@ -60,7 +60,12 @@ func (p *Partition) advance(end int64) {
 			break
 		}
 	}
-	p.log.SetHighWatermark(end)
+	// Another goroutine may be on its way to tell the log more, or have told it: who
+	// is last tells what is true.
+	for told := int64(-1); told != p.highWatermark.Load(); {
+		told = p.highWatermark.Load()
+		p.log.SetHighWatermark(told)
+	}
 	p.acks.Advance(end)
 	p.polls.Wake()
 }
