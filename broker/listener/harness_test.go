@@ -29,7 +29,7 @@ type handlerFunc func(*Request)
 func (f handlerFunc) Handle(r *Request)       { f(r) }
 func (f handlerFunc) Overlaps(key int16) bool { return key == produce }
 
-// counts counts what metrics are told.
+// counts adds up what metrics are told.
 type counts struct {
 	mu                         sync.Mutex
 	opened, answered, panicked int

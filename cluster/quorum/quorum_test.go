@@ -266,7 +266,7 @@ func TestLogStaysSmall(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			largest = max(largest, n.journal.log.Size())
 		}
-		if most := int64(5 * small.SnapshotBytes); largest > most {
+		if most := 5 * small.SnapshotBytes; largest > most {
 			t.Errorf("the log grew to %d bytes, want %d at most", largest, most)
 		}
 		snapshots, err := n.journal.snapshots()

@@ -65,7 +65,7 @@ func readGzip(dst, src []byte, limit int) ([]byte, error) {
 		return dst, corrupt(Gzip, err)
 	}
 	out, err := readAll(dst, r, limit, len(src))
-	if err == errFull {
+	if errors.Is(err, errFull) {
 		return dst, tooLarge(Gzip, limit)
 	}
 	if err != nil {

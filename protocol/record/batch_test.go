@@ -134,7 +134,7 @@ func TestNoTruncationPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range len(b) {
+		for n := range b {
 			if _, _, err := Next(b[:n]); !errors.Is(err, ErrShort) {
 				t.Fatalf("first %d of %d bytes: %v", n, len(b), err)
 			}

@@ -92,10 +92,3 @@ func (h *handle) close() {
 		h.file = nil
 	}
 }
-
-// renamed says that the file bears another name now.
-func (h *handle) renamed(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.name = name
-}

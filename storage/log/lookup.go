@@ -117,7 +117,7 @@ func firstRecord(b record.Batch, matches func(TimestampOffset) bool) (found Time
 		found, ok = at, true
 		return errStop
 	})
-	if err == errStop {
+	if errors.Is(err, errStop) {
 		err = nil
 	}
 	return found, ok, err

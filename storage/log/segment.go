@@ -172,7 +172,7 @@ func (s *segment) headers(from, to int64, visit func(header record.Batch, positi
 			return err
 		}
 		if err := visit(header, at); err != nil {
-			if err == errStop {
+			if errors.Is(err, errStop) {
 				return nil
 			}
 			return err

@@ -1,6 +1,7 @@
 package brokers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -60,7 +61,7 @@ func cpuTime(path string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	var ticks int64
 	for _, field := range []int{11, 12} {
 		if len(fields) <= field {
