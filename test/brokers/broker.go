@@ -25,10 +25,10 @@ type Broker struct {
 	Addr string // host:port of its listener
 	Data string // its log.dirs
 
-	command func() *exec.Cmd // a fresh command for each start
-	output  string           // file that gets its standard output and error
-	process *exec.Cmd        // nil while it is stopped
-	exited  chan error       // receives once, when process ends
+	command func() *exec.Cmd      // a fresh command for each start
+	output  string                // file that gets its standard output and error
+	process *exec.Cmd             // nil while it is stopped
+	exited  chan *os.ProcessState // receives once, when process ends
 }
 
 // Options say how a broker is started.
@@ -65,8 +65,11 @@ func (b *Broker) Launch() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", b.Name, err)
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	exited := make(chan *os.ProcessState, 1)
+	go func() {
+		_ = cmd.Wait() // says what the state does
+		exited <- cmd.ProcessState
+	}()
 	b.process, b.exited = cmd, exited
 	return nil
 }
@@ -84,9 +87,9 @@ func (b *Broker) Await(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-b.exited:
+		case state := <-b.exited:
 			b.process = nil
-			return fmt.Errorf("start %s: it ended (%v), its output: %s", b.Name, err, b.Output())
+			return fmt.Errorf("start %s: it ended (%s), its output: %s", b.Name, state, b.Output())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start %s: no answer on %s, its output: %s", b.Name, b.Addr, b.Output()), b.Kill())
 		case <-time.After(5 * time.Millisecond):
@@ -204,7 +207,7 @@ func freePorts(n int) ([]int, error) {
 		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 			continue
 		}
-		defer l.Close()
+		defer l.Close() //nolint:errcheck // it accepted nothing
 		if ports = append(ports, port); len(ports) == n {
 			return ports, nil
 		}

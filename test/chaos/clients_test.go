@@ -206,11 +206,8 @@ func refusal(fetches kgo.Fetches) error {
 // read tells the checker all that a client reads until ctx ends. done, which may
 // be nil, is asked after each poll whether that is enough.
 func read(ctx context.Context, cl *kgo.Client, name string, c *Checker, done func(protocol.TopicPartition, int64) bool) error {
-	for {
+	for ctx.Err() == nil {
 		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err := refusal(fetches); err != nil {
 			return fmt.Errorf("%s reads: %w", name, err)
 		}
@@ -227,6 +224,7 @@ func read(ctx context.Context, cl *kgo.Client, name string, c *Checker, done fun
 			}
 		}
 	}
+	return nil
 }
 
 // member is a member of a consumer group that commits what it read.
