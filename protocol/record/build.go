@@ -97,16 +97,21 @@ func newBatch(dst []byte) Batch {
 
 // fill appends the packed records to a header and seals the whole.
 func (b Batch) fill(codec compress.Codec, level int, plain []byte) (Batch, error) {
-	full, err := compress.Compress(b, codec, level, plain)
+	return fillAt(b, 0, codec, level, plain)
+}
+
+// fillAt is fill for a header that ends dst and begins at at. It returns the whole of dst.
+func fillAt(dst []byte, at int, codec compress.Codec, level int, plain []byte) ([]byte, error) {
+	full, err := compress.Compress(dst, codec, level, plain)
 	if err != nil {
-		return nil, fmt.Errorf("pack batch at offset %d: %w", b.BaseOffset(), err)
+		return nil, fmt.Errorf("pack batch at offset %d: %w", Batch(dst[at:]).BaseOffset(), err)
 	}
-	if len(full) > math.MaxInt32 {
-		return nil, fmt.Errorf("pack batch at offset %d: %w: %d bytes", b.BaseOffset(), ErrLength, len(full))
+	batch := Batch(full[at:])
+	if len(batch) > math.MaxInt32 {
+		return nil, fmt.Errorf("pack batch at offset %d: %w: %d bytes", batch.BaseOffset(), ErrLength, len(batch))
 	}
-	batch := Batch(full)
 	batch.Seal()
-	return batch, nil
+	return full, nil
 }
 
 // Recompress makes a batch of the same header and records in another codec, in dst's memory from its start if that is enough; dst

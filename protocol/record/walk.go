@@ -61,10 +61,14 @@ func (b Batch) Each(s *Scratch, limit int, fn func(*Record) error) error {
 	if err != nil {
 		return err
 	}
+	return b.walk(plain, &s.record, func(r *Record, _ int) error { return fn(r) })
+}
+
+// walk calls fn for every record in the unpacked records of b, with the position at which it ends. Each says when it fails.
+func (b Batch) walk(plain []byte, r *Record, fn func(r *Record, end int) error) error {
 	in := reader{rest: plain}
 	previous := int32(-1)
 	for i := range b.Count() {
-		r := &s.record
 		if why := in.record(r); why != "" {
 			return b.invalid(i, why)
 		}
@@ -72,7 +76,7 @@ func (b Batch) Each(s *Scratch, limit int, fn func(*Record) error) error {
 			return b.invalid(i, "offset is out of order or outside the batch")
 		}
 		previous = r.OffsetDelta
-		if err := fn(r); err != nil {
+		if err := fn(r, len(plain)-len(in.rest)); err != nil {
 			return err
 		}
 	}
