@@ -1,5 +1,8 @@
-// Package retain decides which segments of a log may be deleted. It only
-// decides: it reads no clock and touches no file.
+// Package retain decides what of a log stays: which segments retention deletes
+// (retain.go), when which part of it is compacted (compact.go), and which of its
+// batches and records compaction keeps (keep.go), which it knows by an
+// [OffsetMap] and by the transactions that it saw. It only decides: it reads no
+// clock and touches no file.
 package retain
 
 import (
@@ -20,6 +23,8 @@ type Segment struct {
 	Size         int64 // bytes
 	MaxTimestamp int64 // of its records, milliseconds; negative where they have none
 	LastModified int64 // milliseconds; used where the records have no timestamp
+
+	FirstTimestamp int64 // largest of the first batch, milliseconds; negative where not known. Compaction alone asks for it.
 }
 
 // Decision is what to do.
@@ -81,16 +86,12 @@ const (
 
 // reason returns why a segment goes, and "" if it stays.
 func (p Policy) reason(s Segment, deleted bool, excess, now int64) string {
-	newest := s.MaxTimestamp
-	if newest < 0 {
-		newest = s.LastModified
-	}
 	switch {
 	case deleted:
 		return belowStart
 	case p.RetentionBytes >= 0 && excess-s.Size >= 0:
 		return tooMuch
-	case p.RetentionMs >= 0 && now-newest > p.RetentionMs:
+	case p.RetentionMs >= 0 && now-s.newest() > p.RetentionMs:
 		return tooOld
 	}
 	return ""
