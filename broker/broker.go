@@ -25,6 +25,7 @@ import (
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/disk"
+	"github.com/klamm-io/klamm/storage/log"
 )
 
 // sessionIdle is how long a fetch session must be unused before another may take
@@ -48,6 +49,7 @@ type Broker struct {
 	groups     *shard.Groups
 	txns       *shard.Txns
 	producers  *producerIDs
+	cleaner    *log.Cleaner
 	handler    *api.Handler
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
@@ -80,6 +82,7 @@ func (b *Broker) open(deps Deps) (err error) {
 	if err := b.openLogs(); err != nil {
 		return err
 	}
+	b.cleaner = b.newCleaner()
 	b.quorum.Observe(b.metadataChanged)
 	b.handler = api.New(api.Deps{
 		Config: b.config, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
@@ -175,6 +178,9 @@ func (b *Broker) Run(ctx context.Context) error {
 		if f.dir != nil {
 			inner.Go(func() error { return f.dir.Run(innerCtx) })
 		}
+	}
+	if b.config.CleanerEnable {
+		inner.Go(func() error { return b.cleaner.Run(innerCtx) })
 	}
 	inner.Go(func() error { return b.quorum.Run(innerCtx) })
 	inner.Go(func() error { return b.groups.Run(innerCtx) })

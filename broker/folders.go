@@ -100,6 +100,22 @@ func (b *Broker) formatFolders() error {
 	return nil
 }
 
+// cleanerConfig is how logs are compacted.
+func (b *Broker) cleanerConfig(img *metadata.Image) log.CleanerConfig {
+	return log.CleanerConfig(b.config.Cleaner(img.BrokerConfig(b.config.NodeID)))
+}
+
+// newCleaner makes the one that compacts the logs of all folders.
+func (b *Broker) newCleaner() *log.Cleaner {
+	var dirs []*log.Dir
+	for _, f := range b.folders {
+		if f.dir != nil {
+			dirs = append(dirs, f.dir)
+		}
+	}
+	return log.NewCleaner(b.cleanerConfig(b.quorum.Image()), dirs, b.logger)
+}
+
 func (b *Broker) logDirs() []api.LogDir {
 	var dirs []api.LogDir
 	for _, f := range b.folders {
@@ -257,7 +273,8 @@ func logConfig(t *config.Topic) log.Config {
 		SegmentBytes: t.SegmentBytes, SegmentAge: t.SegmentAge, SegmentJitter: t.SegmentJitter,
 		SegmentIndexBytes: t.SegmentIndexBytes, IndexIntervalBytes: t.IndexIntervalBytes,
 		Delete: t.Delete, Compact: t.Compact, RetentionMs: t.RetentionMs, RetentionBytes: t.RetentionBytes,
-		FileDeleteDelay: t.FileDeleteDelay, MaxMessageBytes: t.MaxMessageBytes,
+		DeleteRetention: t.DeleteRetention, MinCompactionLag: t.MinCompactionLag, MaxCompactionLag: t.MaxCompactionLag,
+		MinDirtyRatio: t.MinCleanableDirtyRatio, FileDeleteDelay: t.FileDeleteDelay, MaxMessageBytes: t.MaxMessageBytes,
 		Compression: t.Codec, CompressionLevel: t.CompressionLevel, LogAppendTime: t.LogAppendTime,
 		TimestampBeforeMaxMs: t.TimestampBeforeMaxMs, TimestampAfterMaxMs: t.TimestampAfterMaxMs,
 		FlushOnAck: t.FlushOnAck, FlushMessages: t.FlushMessages, FlushInterval: t.FlushInterval,

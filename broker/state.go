@@ -79,6 +79,33 @@ func (s *state) Partitions() []metrics.Partition {
 	return all
 }
 
+// Cleaner is what compaction did and does.
+func (s *state) Cleaner() metrics.Cleaner {
+	if s.broker.cleaner == nil {
+		return metrics.Cleaner{}
+	}
+	now := time.Now()
+	c := s.broker.cleaner.State(now)
+	told := metrics.Cleaner{
+		SinceLook: now.Sub(c.LastLook), DirtyRatio: c.DirtiestRatio, Overdue: c.Overdue, Passes: c.Passes, Failures: c.Failures,
+		BytesRead: c.Counts.BytesRead, BytesKept: c.Counts.BytesWritten, RecordsRead: c.Counts.RecordsRead, RecordsKept: c.Counts.RecordsKept,
+	}
+	for _, last := range c.Last {
+		told.LastTook, told.LastKeys, told.LastRecopy = max(told.LastTook, last.Took), max(told.LastKeys, last.KeysUsed), max(told.LastRecopy, last.RecopyRatio)
+	}
+	for _, f := range c.Folders {
+		told.Folders = append(told.Folders, metrics.CleanerFolder(f))
+	}
+	for _, l := range c.Logs {
+		m := metrics.CleanerLog{Topic: l.Topic, Partition: l.Partition, FirstDirty: l.FirstDirty, DirtyBytes: l.DirtyBytes, Progress: -1}
+		if l.Running {
+			m.Progress = l.Progress
+		}
+		told.Logs = append(told.Logs, m)
+	}
+	return told
+}
+
 // Groups are what the groups committed.
 func (s *state) Groups() []metrics.Group {
 	if s.broker.groups == nil {

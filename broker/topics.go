@@ -78,6 +78,7 @@ func (b *Broker) configChanged(img *metadata.Image, r metadata.Resource) {
 		for t := range img.Topics() {
 			b.reconfigure(img, t.Name)
 		}
+		b.cleaner.Configure(b.cleanerConfig(img))
 	}
 }
 

@@ -61,6 +61,7 @@ type Broker struct {
 	ScrubBytesPerSecond               int64
 	ScrubInterval                     time.Duration
 	LogFormat, LogLevel, flushPolicy  string
+	CleanerEnable                     bool
 
 	values map[string]string // what was set, by key; each has passed its key's check
 }
@@ -75,6 +76,9 @@ func newBroker(values map[string]string) (*Broker, error) {
 		return nil, err
 	}
 	if err := checkLags(values, "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"); err != nil {
+		return nil, err
+	}
+	if err := checkCleaner(values); err != nil {
 		return nil, err
 	}
 	b.fillLimits()
@@ -192,5 +196,6 @@ func (b *Broker) fillLogs() {
 	b.RecoveryThreadsPerDataDir = int(b.int("num.recovery.threads.per.data.dir"))
 	b.ScrubBytesPerSecond = b.int("klamm.scrub.bytes.per.second")
 	b.ScrubInterval = b.ms("klamm.scrub.interval.ms")
+	b.CleanerEnable = b.bool("log.cleaner.enable")
 	b.LogFormat, b.LogLevel, b.flushPolicy = b.value("klamm.log.format"), b.value("klamm.log.level"), b.value("klamm.flush.policy")
 }

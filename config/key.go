@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -93,17 +94,26 @@ func (k *key) plain(value string) string {
 	return value
 }
 
-// plainDouble always has a decimal point, as doubles have in Java.
+// plainDouble writes a double as Java does: always with a decimal point, and with
+// an exponent where it is very large or very small.
 func plainDouble(value string) string {
 	f, err := strconv.ParseFloat(value, 64)
 	if err != nil {
 		return value
 	}
-	value = strconv.FormatFloat(f, 'f', -1, 64)
-	if !strings.Contains(value, ".") {
-		value += ".0"
+	if size := math.Abs(f); size >= 1e7 || size > 0 && size < 1e-3 {
+		digits, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'E', -1, 64), "E")
+		sign := strings.TrimPrefix(exponent[:1], "+")
+		return withPoint(digits) + "E" + sign + strings.TrimLeft(exponent[1:], "0")
 	}
-	return value
+	return withPoint(strconv.FormatFloat(f, 'f', -1, 64))
+}
+
+func withPoint(digits string) string {
+	if strings.Contains(digits, ".") {
+		return digits
+	}
+	return digits + ".0"
 }
 
 func invalid(name, value, why string) error {

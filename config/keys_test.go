@@ -76,6 +76,7 @@ func TestPlainValues(t *testing.T) {
 		value, want string
 	}{
 		{Boolean, " TRUE", "true"}, {Int, "+5", "5"}, {Long, " -5 ", "-5"}, {Double, ".25", "0.25"}, {Double, "1", "1.0"},
+		{Double, "1.7976931348623157e308", "1.7976931348623157E308"}, {Double, "10000000", "1.0E7"}, {Double, "-0.00025", "-2.5E-4"}, {Double, "9999999", "9999999.0"},
 		{List, " a , b", "a,b"}, {List, "", ""}, {String, " a b ", "a b"},
 	} {
 		if got := (&key{kind: c.kind}).plain(c.value); got != c.want {

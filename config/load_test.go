@@ -78,7 +78,7 @@ func TestWarnings(t *testing.T) {
 	for set, want := range map[string]string{
 		"zookeeper.connect=localhost:2181":         "zookeeper.connect has no effect here: nothing is kept in ZooKeeper",
 		"num.io.threads=9":                         "num.io.threads has no effect here",
-		"log.cleaner.min.cleanable.ratio=0.9":      "log.cleaner.min.cleanable.ratio has no effect here: logs are not compacted yet",
+		"log.preallocate=true":                     "log.preallocate has no effect here: segments grow as they are written",
 		"num.io.threads=8":                         "",
 		"process.roles=broker":                     "process.roles has no effect here: every node is broker and controller",
 		"process.roles=broker,controller":          "",

@@ -48,6 +48,13 @@ var ratio = rule{"0 to 1", func(name, value string) error {
 	return nil
 }}
 
+var positive = rule{"more than 0", func(name, value string) error {
+	if f, err := strconv.ParseFloat(value, 64); err != nil || !(f > 0) {
+		return invalid(name, value, "Value must be more than 0")
+	}
+	return nil
+}}
+
 func oneOf(choices ...string) rule {
 	return rule{strings.Join(choices, ", "), func(name, value string) error {
 		if !slices.Contains(choices, value) {

@@ -78,5 +78,8 @@ func checkDynamic(configs map[string]string) error {
 			}
 		}
 	}
+	if err := checkCleaner(configs); err != nil {
+		return err
+	}
 	return checkLags(configs, "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms")
 }

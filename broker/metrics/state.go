@@ -11,6 +11,7 @@ type State interface {
 	Broker() Broker
 	Partitions() []Partition
 	Groups() []Group
+	Cleaner() Cleaner
 }
 
 // Broker is the state of the whole node.
@@ -80,6 +81,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range c.state.Groups() {
 		s.group(g)
 	}
+	s.cleaner(c.state.Cleaner())
 }
 
 type sender struct{ ch chan<- prometheus.Metric }

@@ -158,7 +158,7 @@ func (s *segment) mustRoll(more, newest, last int64, c *Config, now time.Time) b
 		age = time.Duration(newest-first) * time.Millisecond
 	}
 	return size > int64(c.SegmentBytes)-more ||
-		age > c.SegmentAge-s.jitter(c) ||
+		age > c.segmentAge()-s.jitter(c) ||
 		s.index.bytes()+offsetEntryWidth > c.SegmentIndexBytes ||
 		s.times.bytes()+2*timeEntryWidth > c.SegmentIndexBytes ||
 		last-s.base > maxRelativeOffset
@@ -170,7 +170,7 @@ const maxRelativeOffset = 1<<31 - 1
 
 // jitter spreads the rolls of segments that were begun together.
 func (s *segment) jitter(c *Config) time.Duration {
-	most := min(c.SegmentJitter, c.SegmentAge)
+	most := min(c.SegmentJitter, c.segmentAge())
 	if most <= 0 {
 		return 0
 	}
@@ -193,6 +193,11 @@ func (l *Log) roll(now time.Time) (*segment, error) {
 	}
 	if err := old.seal(); err != nil {
 		return nil, fmt.Errorf("complete the indexes of %s: %w", old.records.name, err)
+	}
+	// A recovery that begins with the snapshot does not read what lies before it, so
+	// it must find there which transactions were aborted.
+	if err := old.txns.sync(); err != nil {
+		return nil, err
 	}
 	if err := l.storeProducers(); err != nil {
 		return nil, err

@@ -34,6 +34,18 @@ func (b *bookmarks) setFlushed(m bookmark) {
 	b.mu.Unlock()
 }
 
+// forget says that the segments from base from up to but not including to are
+// others now: positions in them mean nothing any more.
+func (b *bookmarks) forget(from, to int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range [...]*bookmark{&b.end, &b.flushed} {
+		if m.base >= from && m.base < to {
+			m.position = 0
+		}
+	}
+}
+
 // position returns where offset begins in the segment that starts at base.
 func (b *bookmarks) position(offset, base int64) (position int64, known bool) {
 	b.mu.Lock()

@@ -19,10 +19,15 @@ type Config struct {
 	IndexIntervalBytes int           // index.interval.bytes
 
 	Delete          bool          // cleanup.policy has delete
-	Compact         bool          // cleanup.policy has compact: records need keys
+	Compact         bool          // cleanup.policy has compact: records need keys, and the last of each stays
 	RetentionMs     int64         // retention.ms, negative for ever
 	RetentionBytes  int64         // retention.bytes, negative without limit
 	FileDeleteDelay time.Duration // file.delete.delay.ms
+
+	DeleteRetention  time.Duration // delete.retention.ms
+	MinCompactionLag time.Duration // min.compaction.lag.ms
+	MaxCompactionLag time.Duration // max.compaction.lag.ms
+	MinDirtyRatio    float64       // min.cleanable.dirty.ratio, 0 to 1
 
 	MaxMessageBytes      int            // max.message.bytes, of a batch
 	Compression          compress.Codec // compression.type
@@ -37,4 +42,13 @@ type Config struct {
 	FlushOnAck    bool
 	FlushMessages int64         // flush.messages
 	FlushInterval time.Duration // flush.ms
+}
+
+// segmentAge is how old a segment becomes: one that is to be compacted by a
+// certain time must have ended by then.
+func (c *Config) segmentAge() time.Duration {
+	if c.Compact && c.MaxCompactionLag > 0 {
+		return min(c.SegmentAge, c.MaxCompactionLag)
+	}
+	return c.SegmentAge
 }

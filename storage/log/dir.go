@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ const (
 	cleanShutdownFile    = ".kafka_cleanshutdown"
 	recoveryPointFile    = "recovery-point-offset-checkpoint"
 	logStartFile         = "log-start-offset-checkpoint"
+	compactedFile        = "cleaner-offset-checkpoint"
 	metaPropertiesFile   = "meta.properties"
 	cleanShutdownContent = `{"version":0,"brokerEpoch":-1}`
 )
@@ -71,6 +73,7 @@ type Dir struct {
 	logs           map[protocol.TopicPartition]*Log
 	recoveryPoints offsetCheckpoint // of logs that are not open yet
 	starts         offsetCheckpoint // of logs that are not open yet
+	compacted      offsetCheckpoint // up to where logs were compacted
 	doomed         []doomed
 	closing        bool
 	flushers       sync.WaitGroup
@@ -150,6 +153,10 @@ func (d *Dir) load() (err error) {
 		d.logger.Warn("the log starts cannot be read; deleted records whose segments are still there come back", "err", err)
 		d.starts = offsetCheckpoint{}
 	}
+	if d.compacted, err = readOffsetCheckpoint(d.fs, d.file(compactedFile)); err != nil {
+		d.logger.Warn("up to where logs were compacted cannot be read; they are compacted from their start", "err", err)
+		d.compacted = offsetCheckpoint{}
+	}
 	if err := d.doomLeftovers(); err != nil {
 		return err
 	}
@@ -221,6 +228,9 @@ func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*
 	}
 	if fresh {
 		recoveryPoint, start = 0, 0
+		d.mu.Lock()
+		delete(d.compacted, tp)
+		d.mu.Unlock()
 	}
 	if err := l.load(d.clean || fresh, recoveryPoint, start, time.Now()); err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
@@ -306,11 +316,14 @@ func (d *Dir) Delete(tp protocol.TopicPartition) error {
 	delete(d.logs, tp)
 	delete(d.recoveryPoints, tp)
 	delete(d.starts, tp)
+	delete(d.compacted, tp)
 	d.mu.Unlock()
 	if l == nil {
 		return fmt.Errorf("delete the log of %s: %w", tp, kerr.UnknownTopicOrPartition)
 	}
 	l.abandon()
+	l.compactMu.Lock() // until a compaction has noticed: it must not write into the next folder of this name
+	defer l.compactMu.Unlock()
 	away := d.file(awayName(tp, "delete"))
 	if err := d.fs.Rename(l.path, away); err != nil {
 		return fmt.Errorf("delete the log of %s: %w", tp, err)
@@ -367,3 +380,27 @@ func (d *Dir) remove(path string) error {
 // Space returns the bytes that can still be written to the folder's disk, and
 // those it has.
 func (d *Dir) Space() (free, total uint64, err error) { return d.fs.Free(d.path) }
+
+// compactedTo is the offset before which a log has nothing dirty, -1 where it was
+// never compacted.
+func (d *Dir) compactedTo(l *Log) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if offset, known := d.compacted[l.TopicPartition]; known {
+		return offset
+	}
+	return -1
+}
+
+// storeCompacted writes down up to where a log was compacted.
+func (d *Dir) storeCompacted(l *Log, offset int64) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	d.mu.Lock()
+	if d.logs[l.TopicPartition] == l {
+		d.compacted[l.TopicPartition] = offset
+	}
+	all := maps.Clone(d.compacted)
+	d.mu.Unlock()
+	return writeOffsetCheckpoint(d.fs, d.file(compactedFile), all)
+}

@@ -39,6 +39,12 @@ func (e *entries) load(size int64) error {
 	return nil
 }
 
+// takeOver makes the entries of another file this one's, and its open file.
+func (e *entries) takeOver(other *entries) {
+	e.stored, e.first, e.recent = other.stored, other.first, other.recent
+	e.handle.takeOver(&other.handle)
+}
+
 func (e *entries) len() int { return e.first + len(e.recent)/e.width }
 
 // at returns entry i. The result is valid until the next change.

@@ -79,8 +79,8 @@ func TestFormatPageNamesEveryFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		lockFile, cleanShutdownFile, recoveryPointFile, logStartFile, metaPropertiesFile, partitionMetadataFile, leaderEpochFile,
-		cleanShutdownContent, ".index", ".timeindex", ".txnindex", ".snapshot", ".deleted", "-delete", "-stray",
+		lockFile, cleanShutdownFile, recoveryPointFile, logStartFile, compactedFile, metaPropertiesFile, partitionMetadataFile, leaderEpochFile,
+		cleanShutdownContent, ".index", ".timeindex", ".txnindex", ".snapshot", ".deleted", cleanedSuffix, swapSuffix, "-delete", "-stray",
 	} {
 		described := slices.ContainsFunc([]string{"`" + name, name + "`", "\n## " + name}, func(s string) bool { return strings.Contains(string(page), s) })
 		if !described {

@@ -92,3 +92,15 @@ func (h *handle) close() {
 		h.file = nil
 	}
 }
+
+// takeOver makes the open file of another handle this one's, whatever name it
+// was opened with, and counts one user of it. The other forgets it.
+func (h *handle) takeOver(other *handle) {
+	other.mu.Lock()
+	file := other.file
+	other.file = nil
+	other.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.file, h.users, h.used = file, 1, true
+}

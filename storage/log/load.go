@@ -26,12 +26,20 @@ func (l *Log) list() (found, error) {
 	if err != nil {
 		return f, fmt.Errorf("list %s: %w", l.path, err)
 	}
+	swapped, err := l.finishSwaps(names)
+	if err != nil {
+		return f, err
+	}
+	if swapped {
+		if names, err = l.dir.fs.ReadDir(l.path); err != nil {
+			return f, fmt.Errorf("list %s: %w", l.path, err)
+		}
+	}
 	for _, entry := range names {
 		name := entry.Name()
-		switch filepath.Ext(name) {
-		case ".deleted", ".cleaned", ".tmp":
+		if isLeftover(name) {
 			if err := l.dir.fs.Remove(l.file(name)); err != nil {
-				return f, fmt.Errorf("remove what is left of a deletion: %w", err)
+				return f, fmt.Errorf("remove what a stop left: %w", err)
 			}
 			continue
 		}
@@ -157,7 +165,9 @@ func (l *Log) loadActive(s *segment, size int64, indexed bool) error {
 		s.unindexed = size - last
 		err = s.headers(last, size, func(header record.Batch, _ int64) error {
 			s.next.Store(header.NextOffset())
-			s.times.note(timeEntry{timestamp: header.MaxTimestamp(), offset: header.LastOffset()})
+			if header.Count() > 0 {
+				s.times.note(timeEntry{timestamp: header.MaxTimestamp(), offset: header.LastOffset()})
+			}
 			return nil
 		})
 	}

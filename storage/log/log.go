@@ -54,6 +54,13 @@ type Log struct {
 
 	snapshotMu sync.Mutex // held while a producers' snapshot is written; taken after mu
 
+	// compactMu is held during compaction, during retention, and by a deletion
+	// that waits for either; taken before mu and the Dir's checkpointMu.
+	compactMu sync.Mutex
+
+	// Set while the log is opened, not changed later.
+	abortsLost bool // which transactions were aborted is not known for all of the log
+
 	// Guarded by the Dir's checkpointMu.
 	recoveryPoint int64
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/klamm-io/klamm/protocol/record"
 )
 
@@ -16,27 +18,35 @@ type TimestampOffset struct {
 
 // OffsetForTimestamp returns the first record below upTo whose timestamp is the
 // given one or later.
-func (l *Log) OffsetForTimestamp(timestamp, upTo int64) (TimestampOffset, bool, error) {
-	for _, s := range *l.segments.Load() {
-		if s.next.Load() <= l.Start() || s.times.largest().timestamp < timestamp {
-			continue
+func (l *Log) OffsetForTimestamp(timestamp, upTo int64) (found TimestampOffset, ok bool, err error) {
+	err = l.lookUp(func() error {
+		for _, s := range *l.segments.Load() {
+			if s.next.Load() <= l.Start() || s.times.largest().timestamp < timestamp {
+				continue
+			}
+			if found, ok, err = l.searchTime(s, timestamp, upTo); err != nil || ok {
+				return err
+			}
 		}
-		found, ok, err := l.searchTime(s, timestamp, upTo)
-		if errors.Is(err, errRetired) {
-			continue
-		}
-		if err != nil || ok {
-			return found, ok, l.lookupError(err)
-		}
-	}
-	return TimestampOffset{}, false, nil
+		return nil
+	})
+	return found, ok, err
 }
 
-func (l *Log) lookupError(err error) error {
-	if err == nil {
-		return nil
+// lookUp calls look, and again where a segment was deleted or replaced
+// meanwhile.
+func (l *Log) lookUp(look func() error) error {
+	for {
+		err := look()
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, errRetired):
+			return fmt.Errorf("look up a timestamp in %s: %w", l, readError(err))
+		case l.closed.Load():
+			return fmt.Errorf("look up a timestamp in %s: %w: %w", l, err, kerr.UnknownTopicOrPartition)
+		}
 	}
-	return fmt.Errorf("look up a timestamp in %s: %w", l, readError(err))
 }
 
 // searchTime returns the first record in s from the log's start on whose
@@ -76,7 +86,15 @@ func (l *Log) searchTime(s *segment, timestamp, upTo int64) (found TimestampOffs
 
 // MaxTimestamp returns the first of the records below upTo that have the largest
 // timestamp.
-func (l *Log) MaxTimestamp(upTo int64) (TimestampOffset, bool, error) {
+func (l *Log) MaxTimestamp(upTo int64) (found TimestampOffset, ok bool, err error) {
+	err = l.lookUp(func() error {
+		found, ok, err = l.maxTimestamp(upTo)
+		return err
+	})
+	return found, ok, err
+}
+
+func (l *Log) maxTimestamp(upTo int64) (TimestampOffset, bool, error) {
 	var newest *segment
 	for _, s := range *l.segments.Load() {
 		if s.base < upTo && s.size.Load() > 0 && (newest == nil || s.times.largest().timestamp > newest.times.largest().timestamp) {
@@ -90,14 +108,14 @@ func (l *Log) MaxTimestamp(upTo int64) (TimestampOffset, bool, error) {
 	size := newest.size.Load()
 	position, _, found, err := newest.locate(largest.offset, size)
 	if err != nil || !found {
-		return TimestampOffset{}, false, l.lookupError(err)
+		return TimestampOffset{}, false, err
 	}
 	batch, err := newest.readBatch(position, size)
 	if err != nil {
-		return TimestampOffset{}, false, l.lookupError(err)
+		return TimestampOffset{}, false, err
 	}
 	result, ok, err := firstRecord(batch, func(r TimestampOffset) bool { return r.Timestamp == batch.MaxTimestamp() })
-	return result, ok && result.Offset < upTo, l.lookupError(err)
+	return result, ok && result.Offset < upTo, err
 }
 
 // firstRecord returns the first record of the batch that matches.

@@ -41,6 +41,7 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 	}
 	defer s.records.release()
 	scan := newScanner(file, from, size, s.next.Load())
+	scan.sparse = l.Config().Compact
 	for {
 		batch, err := scan.next()
 		if err == nil {

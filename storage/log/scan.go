@@ -17,9 +17,11 @@ const scanChunk = 1 << 20
 // scanner reads whole batches, one after the other, and verifies them.
 type scanner struct {
 	file   disk.File
+	chunk  int   // how much is read at once
 	at     int64 // position of what next returns
 	to     int64 // where the file ends
 	expect int64 // the lowest offset that may come now
+	sparse bool  // compaction may have taken offsets away
 	buf    []byte
 	from   int64 // position of buf[0]
 }
@@ -27,7 +29,7 @@ type scanner struct {
 // newScanner reads the file from position at on, as far as to, where offset
 // expect or a later one begins.
 func newScanner(file disk.File, at, to, expect int64) *scanner {
-	return &scanner{file: file, at: at, to: to, from: at, expect: expect}
+	return &scanner{file: file, chunk: scanChunk, at: at, to: to, from: at, expect: expect}
 }
 
 // errEnd says that a scan has reached the file's end.
@@ -59,6 +61,7 @@ func (s *scanner) next() (record.Batch, error) {
 	if batch.BaseOffset() < s.expect {
 		return nil, fmt.Errorf("batch at offset %d, expected %d or later: %w", batch.BaseOffset(), s.expect, errGarbage)
 	}
+	s.sparse = s.sparse || batch.BaseOffset() > s.expect || batch.Count() <= batch.LastOffsetDelta()
 	s.at += size
 	s.expect = batch.NextOffset()
 	return batch, nil
@@ -78,7 +81,7 @@ func (s *scanner) bytes(at int64, n int) ([]byte, error) {
 }
 
 func (s *scanner) fill(at int64, n int) error {
-	want := int(min(int64(max(n, scanChunk)), s.to-at))
+	want := int(min(int64(max(n, s.chunk)), s.to-at))
 	if cap(s.buf) < want {
 		s.buf = make([]byte, want)
 	}
@@ -121,8 +124,14 @@ func (s *scanner) claimedSize() (int64, bool) {
 }
 
 // farthestGap is how many offsets a damaged stretch may have held: with fewer
-// bytes than that a record cannot be written.
-func farthestGap(bytes int64) int64 { return bytes }
+// bytes than that a record cannot be written. Where compaction took some away
+// there may be any number.
+func (s *scanner) farthestGap(bytes int64) int64 {
+	if s.sparse {
+		return maxRelativeOffset
+	}
+	return bytes
+}
 
 // soundAt reports whether a sound batch that may follow begins at position at. The cheap looks come first: this runs for every byte of
 // a damaged stretch.
@@ -134,7 +143,7 @@ func (s *scanner) soundAt(at int64) bool {
 	header := record.Batch(raw)
 	size := int64(header.Size())
 	base := header.BaseOffset()
-	if header.Magic() != 2 || base < s.expect || base > s.expect+farthestGap(at-s.at) || size < record.HeaderSize || size > s.to-at {
+	if header.Magic() != 2 || base < s.expect || base > s.expect+s.farthestGap(at-s.at) || size < record.HeaderSize || size > s.to-at {
 		return false
 	}
 	whole, err := s.bytes(at, int(size))

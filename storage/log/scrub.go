@@ -60,6 +60,7 @@ func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
 	defer s.records.release()
 	rate := l.dir.config.ScrubBytesPerSecond
 	scan := newScanner(file, 0, to, s.base)
+	scan.sparse = l.Config().Compact
 	for paid := int64(0); ; {
 		_, err := scan.next()
 		if errors.Is(err, errEnd) {

@@ -60,6 +60,11 @@ func newSegment(fs disk.FS, dir string, base int64) *segment {
 	return s
 }
 
+// handles are all files of the segment, the records last.
+func (s *segment) handles() []*handle {
+	return []*handle{&s.txns.entries.handle, &s.index.entries.handle, &s.times.entries.handle, &s.records}
+}
+
 // append writes batches, which lie one after the other in all, after the last
 // one. On an error the segment is as before, or broken is returned too: then
 // nobody knows what its file holds.
@@ -111,7 +116,9 @@ func (s *segment) indexBatch(b record.Batch, maxTimestamp, position int64, inter
 	if s.firstTimestamp < 0 {
 		s.firstTimestamp = maxTimestamp
 	}
-	s.times.note(timeEntry{timestamp: maxTimestamp, offset: last})
+	if b.Count() > 0 { // what compaction left of a batch without records has no time of its own
+		s.times.note(timeEntry{timestamp: maxTimestamp, offset: last})
+	}
 	if s.unindexed > int64(interval) {
 		s.index.append(last, position)
 		s.times.mark()
@@ -281,24 +288,27 @@ func (s *segment) soundHeaders(from, to int64, visit func(header record.Batch, p
 	}
 }
 
-// files are the names of all files of the segment.
+// files are the names of all files of the segment, the records last: as long as
+// those are there, the others are theirs.
 func (s *segment) files() []string {
-	return []string{s.records.name, s.index.entries.name, s.times.entries.name, s.txns.entries.name}
+	var names []string
+	for _, h := range s.handles() {
+		names = append(names, h.name)
+	}
+	return names
 }
 
 // sweep closes files that nobody used for a while.
 func (s *segment) sweep() {
-	s.records.sweep()
-	s.index.entries.sweep()
-	s.times.entries.sweep()
-	s.txns.entries.sweep()
+	for _, h := range s.handles() {
+		h.sweep()
+	}
 }
 
 func (s *segment) retire() {
-	s.records.retire()
-	s.index.entries.retire()
-	s.times.entries.retire()
-	s.txns.entries.retire()
+	for _, h := range s.handles() {
+		h.retire()
+	}
 }
 
 // batchEnd returns the position at which the batch at from ends.

@@ -208,6 +208,7 @@ func (l *Log) takeTxns(s *segment, err error, from int64) error {
 		return nil
 	}
 	l.logger.Error("an index of aborted transactions cannot be read; committed readers may be given their records", "partition", l.String(), "err", err)
+	l.abortsLost = true
 	return s.txns.clear()
 }
 

@@ -7,6 +7,8 @@ import (
 	"math"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
@@ -169,15 +171,26 @@ func (x *txnIndex) sync() error {
 // AbortedTransactions returns the aborted transactions that have records from
 // offset from up to but not including to.
 func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {
-	segments := *l.segments.Load()
-	all, more := []AbortedTxn{}, true
-	var err error
-	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
-		if all, more, err = s.txns.collect(all, from, to); err != nil {
+	for {
+		all, err := l.abortedTransactions(from, to)
+		switch {
+		case err == nil:
+			return all, nil
+		case !errors.Is(err, errRetired):
 			return nil, fmt.Errorf("aborted transactions of %s: %w", l, readError(err))
+		case l.closed.Load():
+			return nil, fmt.Errorf("aborted transactions of %s: %w: %w", l, err, kerr.UnknownTopicOrPartition)
 		}
-		if !more {
-			break
+		// A segment was deleted or replaced meanwhile: look again.
+	}
+}
+
+func (l *Log) abortedTransactions(from, to int64) (all []AbortedTxn, err error) {
+	segments, more := *l.segments.Load(), true
+	all = []AbortedTxn{}
+	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
+		if all, more, err = s.txns.collect(all, from, to); err != nil || !more {
+			return all, err
 		}
 	}
 	return all, nil

@@ -173,8 +173,13 @@ func (d *Dir) retain(now time.Time) {
 	}
 }
 
-// applyRetention deletes the segments that the configuration no longer keeps.
+// applyRetention deletes the segments that the configuration no longer keeps. A
+// log that is being compacted waits for the next time.
 func (l *Log) applyRetention(now time.Time) error {
+	if !l.compactMu.TryLock() {
+		return nil
+	}
+	defer l.compactMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed.Load() || l.Failed() != nil {
@@ -199,17 +204,35 @@ func (l *Log) decideRetention(now time.Time) retain.Decision {
 	if c.Delete {
 		policy = retain.Policy{RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes}
 	}
-	var segments []retain.Segment
-	for _, s := range *l.segments.Load() {
-		segments = append(segments, retain.Segment{
-			BaseOffset:   s.base,
-			NextOffset:   s.next.Load(),
-			Size:         s.size.Load(),
-			MaxTimestamp: s.times.largest().timestamp,
-			LastModified: s.created.UnixMilli(),
-		})
+	return retain.Decide(policy, l.describe(), l.Start(), l.highWatermark.Load(), now.UnixMilli())
+}
+
+// describe tells of each segment what decisions on its retention need. The
+// caller holds mu.
+func (l *Log) describe() []retain.Segment {
+	segments := *l.segments.Load()
+	all := make([]retain.Segment, len(segments))
+	for i, s := range segments {
+		all[i] = retain.Segment{
+			BaseOffset:     s.base,
+			NextOffset:     s.next.Load(),
+			Size:           s.size.Load(),
+			MaxTimestamp:   s.times.largest().timestamp,
+			LastModified:   s.created.UnixMilli(),
+			FirstTimestamp: -1,
+		}
 	}
-	return retain.Decide(policy, segments, l.Start(), l.highWatermark.Load(), now.UnixMilli())
+	return all
+}
+
+// checkpointLog is Checkpoint for one log.
+func (d *Dir) checkpointLog(l *Log) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	if err := l.advanceRecoveryPoint(); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", l, err)
+	}
+	return d.writeCheckpoints(d.Logs())
 }
 
 // deleteOldest takes the first n segments out of the log. Their files are
@@ -224,14 +247,22 @@ func (l *Log) deleteOldest(n int, now time.Time) error {
 	}
 	due := now.Add(l.Config().FileDeleteDelay)
 	for _, s := range gone {
-		s.retire()
-		for _, name := range s.files() {
-			if err := l.doomFile(name, due); err != nil {
-				return err
-			}
+		if err := l.doomSegment(s, due); err != nil {
+			return err
 		}
 	}
 	return l.dropSnapshots(kept[0].base)
+}
+
+// doomSegment lets the files of a segment that is no longer in the log go.
+func (l *Log) doomSegment(s *segment, due time.Time) error {
+	s.retire()
+	for _, name := range s.files() {
+		if err := l.doomFile(name, due); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // doomFile renames a file so that a restart knows it is to be deleted.

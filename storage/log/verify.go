@@ -158,7 +158,8 @@ func (v *verification) batch(path string, at int64, b record.Batch, scratch *rec
 	if b.Attributes().Control() {
 		return
 	}
-	if _, err := b.Check(scratch, unfoldedMost); err != nil {
+	// Not Check: what compaction left of a batch has gaps, or no record at all.
+	if err := b.Each(scratch, unfoldedMost, func(*record.Record) error { return nil }); err != nil {
 		v.find(path, at, b.BaseOffset(), "%v", err)
 	}
 }
