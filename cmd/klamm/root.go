@@ -36,6 +36,7 @@ any other Kafka cluster.
 		newProduceCommand(env),
 		newConsumeCommand(env),
 		newGroupCommand(env),
+		newTxnCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
 		newVersionCommand(env),

@@ -48,6 +48,8 @@ func TestScript(t *testing.T) {
 			"await":  awaitOutput,
 			"flip":   flipByteOf,
 			"drawn":  areDrawn,
+			"begin":  beginTransaction,
+			"hang":   hangTransaction,
 		},
 		UpdateScripts:       *rewrite,
 		RequireExplicitExec: false,
