@@ -50,6 +50,7 @@ type Broker struct {
 	txns       *shard.Txns
 	producers  *producerIDs
 	cleaner    *log.Cleaner
+	seen       *groupCluster // what the groups were last told of the cluster; of the quorum's turn
 	handler    *api.Handler
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
@@ -79,6 +80,8 @@ func (b *Broker) open(deps Deps) (err error) {
 	b.producers = &producerIDs{quorum: b.quorum}
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
 	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: markers{b}, NewProducerID: b.producers.take, Logger: deps.Logger})
+	b.seen = &groupCluster{image: b.quorum.Image(), config: b.config}
+	b.groups.ClusterChanged(b.seen, nil, false)
 	if err := b.openLogs(); err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (b *Broker) groupsConfig() shard.Config {
 		Config: group.Config{
 			MinSessionTimeout: c.GroupMinSessionTimeout, MaxSessionTimeout: c.GroupMaxSessionTimeout,
 			InitialRebalanceDelay: c.GroupInitialRebalanceDelay, MaxSize: int(c.GroupMaxSize),
-			OffsetMetadataMax: int(c.OffsetMetadataMaxBytes), OffsetsRetention: c.OffsetsRetention,
+			OffsetMetadataMax: int(c.OffsetMetadataMaxBytes), OffsetsRetention: c.OffsetsRetention, Consumer: consumerConfig(c.ConsumerGroups),
 		},
 		Partitions: partitions, ExpiryInterval: c.OffsetsRetentionCheckInterval,
 	}

@@ -32,7 +32,10 @@ func (s *state) Broker() metrics.Broker {
 		told.Topics, told.ActiveController = img.NumTopics(), img.ControllerID == b.config.NodeID
 	}
 	if b.groups != nil {
-		told.Groups = b.groups.States()
+		told.Groups = map[metrics.GroupKind]int{}
+		for kind, n := range b.groups.States() {
+			told.Groups[metrics.GroupKind(kind)] = n
+		}
 	}
 	if b.txns != nil {
 		told.Transactions, told.Undelivered = b.txns.States()

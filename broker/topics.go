@@ -44,6 +44,7 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 	for _, r := range d.ConfigsChanged {
 		b.configChanged(img, r)
 	}
+	b.tellGroups(img, d)
 }
 
 func (b *Broker) deleteTopic(t *metadata.Topic) {

@@ -54,6 +54,7 @@ type Broker struct {
 	GroupMaxSessionTimeout            time.Duration
 	GroupMaxSize                      int32
 	GroupInitialRebalanceDelay        time.Duration
+	ConsumerGroups                    ConsumerGroups
 	ProducerIDExpiration              time.Duration
 	CheckpointInterval                time.Duration
 	RetentionCheckInterval            time.Duration
@@ -84,6 +85,9 @@ func newBroker(values map[string]string) (*Broker, error) {
 	b.fillLimits()
 	b.fillGroups()
 	b.fillLogs()
+	if err := b.checkConsumerGroups(); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -187,6 +191,7 @@ func (b *Broker) fillGroups() {
 	b.GroupMaxSessionTimeout = b.ms("group.max.session.timeout.ms")
 	b.GroupMaxSize = int32(b.int("group.max.size"))
 	b.GroupInitialRebalanceDelay = b.ms("group.initial.rebalance.delay.ms")
+	b.fillConsumerGroups()
 }
 
 func (b *Broker) fillLogs() {

@@ -26,6 +26,7 @@ func TestGuideHasTheTables(t *testing.T) {
 		"broker":    brokerTable(func(k *key) bool { return k.unused == "" && !isOwn(k) }),
 		"own":       brokerTable(isOwn),
 		"topic":     topicTable(),
+		"group":     groupTable(),
 		"no effect": noEffectList(),
 	} {
 		begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->"
@@ -94,6 +95,16 @@ func cell(k *key) string {
 		return "empty"
 	}
 	return "`" + k.standard + "`"
+}
+
+func groupTable() string {
+	var out strings.Builder
+	out.WriteString("\n| key | type | default of | what it does |\n|---|---|---|---|\n")
+	for i := range groupKeys {
+		k := &groupKeys[i]
+		fmt.Fprintf(&out, "| `%s` | %s | `%s` | %s |\n", k.name, strings.ToLower(k.kind.String()), k.broker, k.doc)
+	}
+	return out.String() + "\n"
 }
 
 func noEffectList() string {

@@ -64,6 +64,12 @@ func oneOf(choices ...string) rule {
 	}}
 }
 
+// oneOfAnyCase is oneOf that does not mind capitals.
+func oneOfAnyCase(choices ...string) rule {
+	one := oneOf(choices...)
+	return rule{one.takes, func(name, value string) error { return one.check(name, strings.ToLower(value)) }}
+}
+
 func listOf(choices ...string) rule {
 	one := oneOf(choices...)
 	return rule{"any of " + one.takes, func(name, value string) error {

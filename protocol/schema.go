@@ -366,6 +366,25 @@ var schemas = map[int16]schema{
 		{name: "DurationFilter", kind: fixed8, from: 1, to: 2},
 		{name: "TransactionalIdPattern", kind: text, from: 2, to: 2, null: versions{2, 3}},
 	}},
+	68: {name: "ConsumerGroupHeartbeat", from: 0, to: 1, flexible: 0, fields: []field{
+		{name: "GroupId", kind: text, from: 0, to: 1},
+		{name: "MemberId", kind: text, from: 0, to: 1},
+		{name: "MemberEpoch", kind: fixed4, from: 0, to: 1},
+		{name: "InstanceId", kind: text, from: 0, to: 1, null: versions{0, 2}},
+		{name: "RackId", kind: text, from: 0, to: 1, null: versions{0, 2}},
+		{name: "RebalanceTimeoutMs", kind: fixed4, from: 0, to: 1},
+		{name: "SubscribedTopicNames", kind: array, of: text, from: 0, to: 1, null: versions{0, 2}},
+		{name: "SubscribedTopicRegex", kind: text, from: 1, to: 1, null: versions{1, 2}},
+		{name: "ServerAssignor", kind: text, from: 0, to: 1, null: versions{0, 2}},
+		{name: "TopicPartitions", kind: array, of: object, from: 0, to: 1, null: versions{0, 2}, fields: []field{
+			{name: "TopicId", kind: uuid, from: 0, to: 1},
+			{name: "Partitions", kind: array, of: fixed4, from: 0, to: 1},
+		}},
+	}},
+	69: {name: "ConsumerGroupDescribe", from: 0, to: 1, flexible: 0, fields: []field{
+		{name: "GroupIds", kind: array, of: text, from: 0, to: 1},
+		{name: "IncludeAuthorizedOperations", kind: fixed1, from: 0, to: 1},
+	}},
 	74: {name: "ListConfigResources", from: 0, to: 1, flexible: 0, fields: []field{
 		{name: "ResourceTypes", kind: array, of: fixed1, from: 1, to: 1},
 	}},

@@ -66,6 +66,14 @@ func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigs
 			return nil, kerr.ClusterAuthorizationFailed
 		}
 		return h.brokerEntries(img, name)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		switch {
+		case !h.allowed(r, security.DescribeConfigs, groupResource(name)):
+			return nil, kerr.GroupAuthorizationFailed
+		case name == "":
+			return nil, fmt.Errorf("Group name must not be empty: %w", kerr.InvalidRequest)
+		}
+		return h.config.DescribeGroup(img.Config(metadata.BrokerResource("")), img.Config(metadata.GroupResource(name))), nil
 	}
 	return nil, kerr.InvalidRequest
 }
@@ -112,7 +120,9 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 	switch {
 	case kind == kmsg.ConfigResourceTypeTopic && !h.allowed(r, security.AlterConfigs, topicResource(name)):
 		return kerr.TopicAuthorizationFailed
-	case kind != kmsg.ConfigResourceTypeTopic && !h.allowed(r, security.AlterConfigs, security.ClusterResource):
+	case kind == kmsg.ConfigResourceTypeGroupConfig && !h.allowed(r, security.AlterConfigs, groupResource(name)):
+		return kerr.GroupAuthorizationFailed
+	case kind != kmsg.ConfigResourceTypeTopic && kind != kmsg.ConfigResourceTypeGroupConfig && !h.allowed(r, security.AlterConfigs, security.ClusterResource):
 		return kerr.ClusterAuthorizationFailed
 	}
 	return nil
@@ -191,7 +201,7 @@ const (
 	groupConfigs         = 32
 )
 
-// listable are the types that may be asked for; of the last three there is nothing.
+// listable are the types that may be asked for; of loggers and clients' metrics there is nothing.
 var listable = []int8{topicConfigs, brokerConfigs, brokerLoggers, clientMetricsConfigs, groupConfigs}
 
 // listConfigResources answers ListConfigResources (74), versions 0 and 1
@@ -229,6 +239,11 @@ func (h *Handler) listConfigResources(r *listener.Request, req *kmsg.ListConfigR
 	if len(wanted) == 0 || slices.Contains(wanted, brokerConfigs) {
 		for b := range img.Brokers() {
 			add(brokerConfigs, strconv.Itoa(int(b.ID)))
+		}
+	}
+	if len(wanted) == 0 || slices.Contains(wanted, groupConfigs) {
+		for r := range img.Configured(kmsg.ConfigResourceTypeGroupConfig) {
+			add(groupConfigs, r.Name)
 		}
 	}
 	r.ReplyMsg(resp)

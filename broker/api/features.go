@@ -15,6 +15,7 @@ var features = []struct {
 	name     string
 	min, max int16
 }{
+	{"group.version", 0, 1}, // consumer groups of the new protocol (KIP-848)
 	{"transaction.version", 0, TransactionVersion},
 }
 

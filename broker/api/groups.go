@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -90,6 +92,78 @@ func (h *Handler) leaveGroup(r *listener.Request, req *kmsg.LeaveGroupRequest) {
 		return
 	}
 	h.groups.LeaveGroup(req, clientOf(r), func(resp *kmsg.LeaveGroupResponse) { r.ReplyMsg(resp) })
+}
+
+// consumerGroupHeartbeat answers ConsumerGroupHeartbeat (68), versions 0 and 1
+// (KIP-848):
+//
+//	1  regular expressions, member ids come from the client
+func (h *Handler) consumerGroupHeartbeat(r *listener.Request, req *kmsg.ConsumerGroupHeartbeatRequest) {
+	sees := func(topic string) bool { return h.allowed(r, security.Describe, topicResource(topic)) }
+	err := error(nil)
+	switch {
+	case !h.mayReadGroup(r, req.Group):
+		err = kerr.GroupAuthorizationFailed
+	case slices.ContainsFunc(req.SubscribedTopicNames, func(t string) bool { return !sees(t) }):
+		err = kerr.TopicAuthorizationFailed
+	}
+	if err != nil {
+		resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+		resp.ErrorCode = errorCode(err)
+		r.ReplyMsg(resp)
+		return
+	}
+	h.groups.ConsumerGroupHeartbeat(req, clientOf(r), sees, func(resp *kmsg.ConsumerGroupHeartbeatResponse) {
+		resp.SetVersion(req.Version)
+		r.ReplyMsg(resp)
+	})
+}
+
+// consumerGroupDescribe answers ConsumerGroupDescribe (69), versions 0 and 1
+// (KIP-848):
+//
+//	1  which protocol a member speaks
+func (h *Handler) consumerGroupDescribe(r *listener.Request, req *kmsg.ConsumerGroupDescribeRequest) {
+	var refused []kmsg.ConsumerGroupDescribeResponseGroup
+	allowed := req.Groups[:0]
+	for _, group := range req.Groups {
+		if h.allowed(r, security.Describe, groupResource(group)) {
+			allowed = append(allowed, group)
+			continue
+		}
+		told := kmsg.NewConsumerGroupDescribeResponseGroup()
+		told.Group, told.ErrorCode = group, kerr.GroupAuthorizationFailed.Code
+		refused = append(refused, told)
+	}
+	req.Groups = allowed
+	h.groups.ConsumerGroupDescribe(req, clientOf(r), func(resp *kmsg.ConsumerGroupDescribeResponse) {
+		for i := range resp.Groups {
+			g := &resp.Groups[i]
+			h.hideTopics(r, g)
+			if g.ErrorCode == 0 {
+				g.AuthorizedOperations = h.operations(r, req.IncludeAuthorizedOperations, groupResource(g.Group), groupOperations)
+			}
+		}
+		resp.Groups = append(resp.Groups, refused...)
+		r.ReplyMsg(resp)
+	})
+}
+
+// hideTopics refuses a group that reads topics of which the client may not know.
+func (h *Handler) hideTopics(r *listener.Request, g *kmsg.ConsumerGroupDescribeResponseGroup) {
+	hidden := func(topic string) bool { return !h.allowed(r, security.Describe, topicResource(topic)) }
+	hasHidden := func(a kmsg.Assignment) bool {
+		return slices.ContainsFunc(a.TopicPartitions, func(t kmsg.AssignmentTopicPartition) bool { return hidden(t.Topic) })
+	}
+	for _, m := range g.Members {
+		if slices.ContainsFunc(m.SubscribedTopics, hidden) || hasHidden(m.Assignment) || hasHidden(m.TargetAssignment) {
+			told := kmsg.NewConsumerGroupDescribeResponseGroup()
+			why := "the group reads topics that this client may not describe"
+			told.Group, told.ErrorCode, told.ErrorMessage = g.Group, kerr.TopicAuthorizationFailed.Code, &why
+			*g = told
+			return
+		}
+	}
 }
 
 // describeGroups answers DescribeGroups (15), versions 0 to 6:

@@ -126,6 +126,10 @@ func (s *transcript) printStruct(b *strings.Builder, indent string, v reflect.Va
 	}
 	for _, name := range lists {
 		fmt.Fprintf(b, "%s %s:\n", indent, name)
+		if one := reflect.Indirect(v.FieldByName(name)); one.Kind() == reflect.Struct {
+			s.printStruct(b, indent+"  ", one)
+			continue
+		}
 		for _, element := range s.sorted(name, v.FieldByName(name)) {
 			s.printStruct(b, indent+"  ", element)
 		}
@@ -159,7 +163,7 @@ func (s *transcript) sorted(name string, list reflect.Value) []reflect.Value {
 }
 
 // printFields returns the fields that do not have their default values, but for
-// lists of structures, which it names.
+// structures and lists of them, which it names.
 func (s *transcript) printFields(v reflect.Value) (plain string, lists []string) {
 	usual := reflect.New(v.Type())
 	if m := usual.MethodByName("Default"); m.IsValid() {
@@ -175,13 +179,24 @@ func (s *transcript) printFields(v reflect.Value) (plain string, lists []string)
 			if !value.IsNil() {
 				words = append(words, name+"=[]") // where it might have been null
 			}
-		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct:
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct, s.hasLists(value):
 			lists = append(lists, name)
 		default:
 			words = append(words, name+"="+s.text(name, value))
 		}
 	}
 	return strings.Join(words, " "), lists
+}
+
+// hasLists reports whether value is a structure that has lists of structures in
+// it, and so takes more than a line.
+func (s *transcript) hasLists(value reflect.Value) bool {
+	one := reflect.Indirect(value)
+	if one.Kind() != reflect.Struct {
+		return false
+	}
+	_, lists := s.printFields(one)
+	return len(lists) > 0
 }
 
 // alwaysPrinted are fields that tell what the others are about.
@@ -193,7 +208,7 @@ var alwaysPrinted = []string{"Partition", "ApiKey", "RelativeOffset"}
 var unprinted = []string{
 	"Version", "ThrottleMillis", "UnknownTags", "UsableBytes", "TotalBytes",
 	"CreateTopicsResponseTopic.Configs", "DescribeConfigsResponseResourceConfig.Documentation",
-	"ProduceResponseTopicPartition.ErrorMessage", "ProduceResponseTopicPartitionErrorRecord.ErrorMessage",
+	"ConsumerGroupHeartbeatResponse.ErrorMessage", "ConsumerGroupDescribeResponseGroup.ErrorMessage", "ProduceResponseTopicPartition.ErrorMessage", "ProduceResponseTopicPartitionErrorRecord.ErrorMessage",
 	"ApiVersionsResponse.SupportedFeatures", "ApiVersionsResponse.FinalizedFeatures", "ApiVersionsResponse.FinalizedFeaturesEpoch",
 }
 

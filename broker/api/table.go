@@ -63,6 +63,8 @@ func init() {
 		int16(kmsg.DescribeTransactions):       serves(0, 0, (*Handler).describeTransactions),
 		int16(kmsg.ListTransactions):           serves(0, 2, (*Handler).listTransactions),
 		int16(kmsg.ListConfigResources):        serves(0, 1, (*Handler).listConfigResources),
+		int16(kmsg.ConsumerGroupHeartbeat):     serves(0, 1, (*Handler).consumerGroupHeartbeat),
+		int16(kmsg.ConsumerGroupDescribe):      serves(0, 1, (*Handler).consumerGroupDescribe),
 		int16(kmsg.DescribeTopicPartitions):    serves(0, 0, (*Handler).describeTopicPartitions),
 	}
 }

@@ -13,7 +13,7 @@ import (
 type fixedState struct{}
 
 func (fixedState) Broker() Broker {
-	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, Transactions: map[string]int{"Ongoing": 2}, Undelivered: 1, LateTransactions: 1, ProducerIDs: 5, Groups: map[string]int{"Stable": 2}}
+	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, Transactions: map[string]int{"Ongoing": 2}, Undelivered: 1, LateTransactions: 1, ProducerIDs: 5, Groups: map[GroupKind]int{{"classic", "Stable"}: 2, {"consumer", "Reconciling"}: 1}}
 }
 
 func (fixedState) Partitions() []Partition {
@@ -86,7 +86,8 @@ func TestNamesThatDashboardsUse(t *testing.T) {
 		"kafka_server_brokertopicmetrics_failedfetchrequests_total|topic=flights":  1,
 		"kafka_network_requestmetrics_requests_total|request=Produce|version=9":    1,
 		"kafka_log_log_size|partition=0|topic=flights":                             4096,
-		"kafka_coordinator_group_groupmetadatamanager_numgroups":                   2,
+		"kafka_coordinator_group_groupmetadatamanager_numgroups":                   3,
+		"klamm_groups|state=Reconciling|type=consumer":                             1,
 		"kafka_server_replicamanager_partitionswithlatetransactionscount":          1,
 		"klamm_transactional_ids|state=Ongoing":                                    2,
 		"kafka_brokers":                                                            1,

@@ -22,11 +22,11 @@ type Broker struct {
 	OfflinePartitions int
 	OfflineLogDirs    int
 	ActiveController  bool
-	Groups            map[string]int // number of groups by state, as in "Stable"
-	Transactions      map[string]int // number of transactional ids by state, as in "Ongoing"
-	Undelivered       int            // transactions whose markers could not be written and are tried again
-	LateTransactions  int            // partitions with a transaction that should have ended
-	ProducerIDs       int            // producers that the partitions remember
+	Groups            map[GroupKind]int // number of groups
+	Transactions      map[string]int    // number of transactional ids by state, as in "Ongoing"
+	Undelivered       int               // transactions whose markers could not be written and are tried again
+	LateTransactions  int               // partitions with a transaction that should have ended
+	ProducerIDs       int               // producers that the partitions remember
 }
 
 // Partition is the state of one partition that this node leads.
@@ -44,6 +44,9 @@ type Partition struct {
 	InSync    int
 	MinInSync int
 }
+
+// GroupKind is a group's type, classic or consumer, and its state, as in "Stable".
+type GroupKind struct{ Type, State string }
 
 // Group is what a consumer group has committed.
 type Group struct {
@@ -139,6 +142,9 @@ var (
 // transactions is Klamm's own.
 var transactions = desc("klamm_transactional_ids", "Transactional ids coordinated here, by the state of their transaction.", "state")
 
+// groups is Klamm's own too.
+var groups = desc("klamm_groups", "Groups coordinated here, by the protocol of their members and their state.", "type", "state")
+
 // kafka_exporter's names.
 var (
 	brokers            = desc("kafka_brokers", "Brokers of the cluster.")
@@ -192,11 +198,18 @@ func (s sender) broker(b Broker, partitions []Partition) {
 	s.gauge(producerIDCount, float64(b.ProducerIDs))
 }
 
-func (s sender) groupStates(states map[string]int) {
+// groupStates sends a number for every state, so that a graph has no holes.
+func (s sender) groupStates(kinds map[GroupKind]int) {
 	all := 0
+	for _, n := range kinds {
+		all += n
+	}
 	for state, d := range groupsInState {
-		all += states[state]
-		s.gauge(d, float64(states[state]))
+		s.gauge(d, float64(kinds[GroupKind{"classic", state}]))
+		s.gauge(groups, float64(kinds[GroupKind{"classic", state}]), "classic", state)
+	}
+	for _, state := range []string{"Empty", "Assigning", "Reconciling", "Stable", "Dead"} {
+		s.gauge(groups, float64(kinds[GroupKind{"consumer", state}]), "consumer", state)
 	}
 	s.gauge(groupsTotal, float64(all))
 }

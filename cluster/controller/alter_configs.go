@@ -106,6 +106,8 @@ func (a *alteration) decide(img *metadata.Image, times int, in Inputs) (map[stri
 		return a.decideTopic(img, in)
 	case kmsg.ConfigResourceTypeBroker:
 		return a.decideBroker(img, in)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return a.decideGroup(img, in)
 	}
 	return nil, refuse(kerr.InvalidRequest, "Unknown resource type %d", int8(a.resource.Type))
 }
@@ -152,6 +154,20 @@ func (a *alteration) decideTopic(img *metadata.Image, in Inputs) (map[string]str
 		return nil, refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", name)
 	}
 	return after, nil
+}
+
+// decideGroup serves the configs of a group, whether or not there is one.
+func (a *alteration) decideGroup(img *metadata.Image, in Inputs) (map[string]string, error) {
+	if a.resource.Name == "" {
+		return nil, refuse(kerr.InvalidRequest, "Default group resources are not allowed.")
+	}
+	after, err := a.change(img, func() []config.Entry { return in.Config.DescribeGroup(nil, nil) }, func(k keyChange) error {
+		return refuse(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", verb(k.op), k.name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return after, in.Config.ValidateGroup(after)
 }
 
 func verb(op kmsg.IncrementalAlterConfigOp) string {

@@ -103,7 +103,7 @@ func TestDeletionDisabled(t *testing.T) {
 func TestAlterConfigsTwice(t *testing.T) {
 	c := newCluster(t)
 	req := kmsg.NewPtrAlterConfigsRequest()
-	for _, r := range []metadata.Resource{metadata.TopicResource("a"), metadata.TopicResource("a"), {Type: 8, Name: "1"}, {Type: 16, Name: "x"}, {Type: 32, Name: "g"}} {
+	for _, r := range []metadata.Resource{metadata.TopicResource("a"), metadata.TopicResource("a"), {Type: 8, Name: "1"}, {Type: 16, Name: "x"}} {
 		req.Resources = append(req.Resources, kmsg.AlterConfigsRequestResource{ResourceType: r.Type, ResourceName: r.Name})
 	}
 	for _, told := range c.send(t, req).(*kmsg.AlterConfigsResponse).Resources {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/klamm-io/klamm/protocol"
 )
 
@@ -105,6 +107,18 @@ func (i *Image) NumBrokers() int { return i.brokers.count }
 func (i *Image) Config(r Resource) map[string]string {
 	set, _ := i.configs.get(r)
 	return set
+}
+
+// Configured yields the resources of one type that have configs set at run time,
+// sorted by name.
+func (i *Image) Configured(kind kmsg.ConfigResourceType) iter.Seq[Resource] {
+	return func(yield func(Resource) bool) {
+		for r := range i.configs.from(Resource{Type: kind}) {
+			if r.Type != kind || !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // BrokerConfig returns the configs set at run time that count for one broker: its

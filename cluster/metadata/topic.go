@@ -55,8 +55,8 @@ type Endpoint struct {
 	SecurityProtocol int16 // 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL
 }
 
-// Resource names what a config belongs to: a topic by name, a broker by its id
-// in decimal, and all brokers by the empty name.
+// Resource names what a config belongs to: a topic or group by name, a broker by
+// its id in decimal, and all brokers by the empty name.
 type Resource struct {
 	Type kmsg.ConfigResourceType
 	Name string
@@ -71,6 +71,9 @@ func TopicResource(name string) Resource {
 func BrokerResource(id string) Resource {
 	return Resource{kmsg.ConfigResourceTypeBroker, id}
 }
+
+// GroupResource names a group's configs.
+func GroupResource(id string) Resource { return Resource{kmsg.ConfigResourceTypeGroupConfig, id} }
 
 func compareResources(a, b Resource) int {
 	return cmp.Or(cmp.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name))

@@ -18,6 +18,7 @@ type Config struct {
 	MaxSize               int           // group.max.size
 	OffsetMetadataMax     int           // offset.metadata.max.bytes
 	OffsetsRetention      time.Duration // offsets.retention.minutes
+	Consumer              Consumer
 }
 
 // What a step says has the same form in every machine (see [step]).
@@ -59,19 +60,30 @@ type Coordinator struct {
 	pending map[int64]pendingOffsets // by producer id: of transactions that are open
 	changes int64                    // of offsets, since the coordinator was made
 	unknown map[int16]bool           // versions of record keys that were met and not understood
+
+	cluster     Cluster
+	seen        topicsSeen        // how often the cluster changed
+	topicHashes map[string]uint64 // of topics as they are
 }
 
 // New returns a coordinator without groups. newID returns a new random text each
 // time.
 func New(c Config, newID func() string, logger *slog.Logger) *Coordinator {
-	return &Coordinator{config: c, newID: newID, logger: logger, groups: map[string]*group{}, pending: map[int64]pendingOffsets{}, unknown: map[int16]bool{}}
+	return &Coordinator{
+		config: c, newID: newID, logger: logger, groups: map[string]*group{}, pending: map[int64]pendingOffsets{}, unknown: map[int16]bool{},
+		cluster: noCluster{}, seen: topicsSeen{any: 1, names: 1}, topicHashes: map[string]uint64{},
+	}
 }
 
-// States counts the groups by their state.
-func (c *Coordinator) States() map[string]int {
-	counts := map[string]int{}
+// Kind is a group's type and its state, as clients know them.
+type Kind struct{ Type, State string }
+
+// States counts the groups by their type and state.
+func (c *Coordinator) States() map[Kind]int {
+	counts := map[Kind]int{}
 	for _, g := range c.groups {
-		counts[g.state.String()]++
+		kind, state := g.kind()
+		counts[Kind{kind, state}]++
 	}
 	return counts
 }
@@ -87,7 +99,7 @@ type Committed struct {
 func (c *Coordinator) Committed() []Committed {
 	all := make([]Committed, 0, len(c.groups))
 	for _, g := range c.groups {
-		told := Committed{Group: g.id, Members: len(g.members), Offsets: make(map[protocol.TopicPartition]int64, len(g.offsets))}
+		told := Committed{Group: g.id, Members: g.size(), Offsets: make(map[protocol.TopicPartition]int64, len(g.offsets))}
 		for tp, o := range g.offsets {
 			told.Offsets[tp] = o.offset
 		}
@@ -104,4 +116,11 @@ func (c *Coordinator) obtain(id string, now time.Time) *group {
 		c.groups[id] = g
 	}
 	return g
+}
+
+func (g *group) size() int {
+	if g.consumer != nil {
+		return len(g.consumer.members)
+	}
+	return len(g.members)
 }

@@ -14,10 +14,13 @@ func (c *Coordinator) Describe(id string, version int16) kmsg.DescribeGroupsResp
 	told := kmsg.NewDescribeGroupsResponseGroup()
 	told.Group = id
 	g := c.groups[id]
-	if g == nil {
+	if g == nil || g.consumer != nil {
 		told.State = "Dead"
 		if version >= 6 {
 			message := "Group " + id + " not found."
+			if g != nil {
+				message = "Group " + id + " is not a classic group."
+			}
 			told.ErrorCode, told.ErrorMessage = kerr.GroupIDNotFound.Code, &message
 		}
 		return told
@@ -42,20 +45,28 @@ func (c *Coordinator) Describe(id string, version int16) kmsg.DescribeGroupsResp
 // List lists the groups that are in one of the states and of one of the types;
 // an empty filter takes all.
 func (c *Coordinator) List(states, types []string) []kmsg.ListGroupsResponseGroup {
-	const classic = "classic"
 	var all []kmsg.ListGroupsResponseGroup
-	if !passes(types, classic) {
-		return nil
-	}
 	for _, g := range c.groups {
-		if !passes(states, g.state.String()) {
+		kind, state := g.kind()
+		if !passes(types, kind) || !passes(states, state) {
 			continue
 		}
 		told := kmsg.NewListGroupsResponseGroup()
-		told.Group, told.ProtocolType, told.GroupState, told.GroupType = g.id, g.protocolType, g.state.String(), classic
+		told.Group, told.ProtocolType, told.GroupState, told.GroupType = g.id, g.protocolType, state, kind
+		if g.consumer != nil {
+			told.ProtocolType = consumerProtocol
+		}
 		all = append(all, told)
 	}
 	return all
+}
+
+// kind is the group's type and its state, as clients know them.
+func (g *group) kind() (kind, state string) {
+	if g.consumer != nil {
+		return "consumer", g.consumer.String()
+	}
+	return "classic", g.state.String()
 }
 
 func passes(filter []string, value string) bool {
@@ -76,7 +87,7 @@ func (c *Coordinator) Delete(id string, to Ticket) (out Output) {
 	case g == nil:
 		out.reply(to, answer(kerr.GroupIDNotFound))
 		return out
-	case g.state != empty:
+	case !g.isEmpty():
 		out.reply(to, answer(kerr.NonEmptyGroup))
 		return out
 	}

@@ -46,6 +46,10 @@ type group struct {
 	assignWritten bool // the leader's assignment is on its way to the log
 
 	offsets map[protocol.TopicPartition]committed
+
+	consumer *consumerGroup // nil for a classic group; else what stands above of members does not count
+	watched  map[string]*watch
+	looked   topicsSeen // at which change of the cluster the consumer group was looked at
 }
 
 // member is one member of a group.

@@ -14,7 +14,7 @@ func (c *Coordinator) JoinGroup(req *kmsg.JoinGroupRequest, client Client, to Ti
 	g := c.groups[req.Group]
 	var err error
 	switch {
-	case req.Group == "":
+	case !validID(req.Group):
 		err = kerr.InvalidGroupID
 	case session < c.config.MinSessionTimeout || session > c.config.MaxSessionTimeout:
 		err = kerr.InvalidSessionTimeout
@@ -28,6 +28,15 @@ func (c *Coordinator) JoinGroup(req *kmsg.JoinGroupRequest, client Client, to Ti
 		return out
 	}
 	g = c.obtain(req.Group, now)
+	if g.consumer != nil && len(g.consumer.members) > 0 {
+		if err := c.joinConsumer(g, req, client, to, now, &out); err != nil {
+			out.reply(to, joinError(req.Version, req.MemberID, err))
+		}
+		return out
+	}
+	if g.consumer != nil {
+		c.leaveEmptyConsumer(g, now, &out)
+	}
 	j := joining{Coordinator: c, group: g, req: req, client: client, to: to, now: now, out: &out}
 	if err := j.admit(); err != nil {
 		out.reply(to, joinError(req.Version, req.MemberID, err))

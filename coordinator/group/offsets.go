@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -23,7 +24,11 @@ type committed struct {
 // OffsetCommit keeps the offsets of a group. Whether the topics exist is for the
 // caller to see to, before.
 func (c *Coordinator) OffsetCommit(req *kmsg.OffsetCommitRequest, to Ticket, now time.Time) (out Output) {
-	if err := c.mayCommit(req, now); err != nil {
+	check, err := c.mayCommit(req, now)
+	if err == nil {
+		err = checkAll(req, check)
+	}
+	if err != nil {
 		out.reply(to, commitResponse(req, func(*kmsg.OffsetCommitRequestTopicPartition) error { return err }))
 		return out
 	}
@@ -88,33 +93,48 @@ func newCommitted(req *kmsg.OffsetCommitRequest, p *kmsg.OffsetCommitRequestTopi
 
 // mayCommit holds who may commit: a member in its generation; or, where the
 // group has no members, whoever names none.
-func (c *Coordinator) mayCommit(req *kmsg.OffsetCommitRequest, now time.Time) error {
-	if req.Group == "" && req.Generation >= 0 {
-		return kerr.InvalidGroupID
+func (c *Coordinator) mayCommit(req *kmsg.OffsetCommitRequest, now time.Time) (commitCheck, error) {
+	if req.Group == "" && req.Generation >= 0 || len(req.Group) > math.MaxInt16 {
+		return nil, kerr.InvalidGroupID
 	}
 	g := c.groups[req.Group]
-	if g == nil {
-		if req.Generation >= 0 {
-			return kerr.IllegalGeneration
-		}
-		return nil
-	}
-	if req.Generation < 0 && g.state == empty {
-		return nil
-	}
-	if req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil {
-		return kerr.UnknownMemberID // the group has members: it is theirs
+	switch {
+	case g == nil && req.Generation >= 0 && req.Version >= 9:
+		return nil, kerr.GroupIDNotFound
+	case g == nil && req.Generation >= 0:
+		return nil, kerr.IllegalGeneration
+	case g == nil:
+		return anyPartition, nil
+	case g.consumer != nil:
+		return c.mayCommitAs(g.consumer, committer{member: req.MemberID, instanceID: req.InstanceID, epoch: req.Generation, version: req.Version})
+	case req.Generation < 0 && g.state == empty:
+		return anyPartition, nil
+	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil:
+		return nil, kerr.UnknownMemberID // the group has members: it is theirs
 	}
 	_, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case req.Generation != g.generation:
-		return kerr.IllegalGeneration
+		return nil, kerr.IllegalGeneration
 	case g.state == completingRebalance:
-		return kerr.RebalanceInProgress
+		return nil, kerr.RebalanceInProgress
 	}
 	m.heard(now)
+	return anyPartition, nil
+}
+
+// checkAll asks for every partition. If one may not be committed for, none is, as
+// in Kafka.
+func checkAll(req *kmsg.OffsetCommitRequest, check commitCheck) error {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if err := check(t.Topic, p.Partition); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -196,14 +216,14 @@ func (c *Coordinator) OffsetDelete(req *kmsg.OffsetDeleteRequest, to Ticket) (ou
 	switch {
 	case g == nil:
 		resp.ErrorCode = kerr.GroupIDNotFound.Code
-	case g.state != empty && g.protocolType != consumerProtocol:
+	case g.consumer == nil && g.state != empty && g.protocolType != consumerProtocol:
 		resp.ErrorCode = kerr.NonEmptyGroup.Code
 	}
 	if resp.ErrorCode != 0 {
 		out.reply(to, resp)
 		return out
 	}
-	read := g.subscribed()
+	read := g.reads()
 	var gone []protocol.TopicPartition
 	for _, t := range req.Topics {
 		told := kmsg.NewOffsetDeleteResponseTopic()
@@ -240,7 +260,7 @@ func (c *Coordinator) forget(g *group, gone []protocol.TopicPartition, whole boo
 		records = append(records, offsetTombstone(g.id, tp))
 	}
 	if whole {
-		records = append(records, groupTombstone(g.id))
+		records = append(records, c.groupTombstones(g)...)
 	}
 	apply := func(err error) []Reply {
 		if err == nil {
@@ -263,6 +283,36 @@ func (c *Coordinator) forget(g *group, gone []protocol.TopicPartition, whole boo
 // consumerProtocol is the protocol type of consumers, whose subscriptions can be
 // read here.
 const consumerProtocol = "consumer"
+
+// groupTombstones are the ends of all records of the group but its offsets.
+func (c *Coordinator) groupTombstones(g *group) []Record {
+	if g.consumer == nil {
+		return []Record{groupTombstone(g.id)}
+	}
+	d := c.draftOf(g.id, g.consumer, time.Time{})
+	d.eraseGroup()
+	return d.records
+}
+
+// reads tells whether a member reads a topic, whatever kind of group it is.
+func (g *group) reads() func(topic string) bool {
+	if g.consumer == nil {
+		return g.subscribed()
+	}
+	all := g.consumer.topics()
+	return func(topic string) bool {
+		_, found := slices.BinarySearch(all, topic)
+		return found
+	}
+}
+
+// isEmpty reports whether the group has no members.
+func (g *group) isEmpty() bool {
+	if g.consumer != nil {
+		return len(g.consumer.members) == 0
+	}
+	return g.state == empty
+}
 
 // subscribed tells whether a member reads a topic. If a subscription cannot be
 // read, it might be to any topic.
@@ -305,7 +355,7 @@ func (c *Coordinator) TopicsDeleted(names []string) (out Output) {
 func (c *Coordinator) Expire(now time.Time) (out Output) {
 	for _, g := range c.groups {
 		gone := c.expired(g, now)
-		whole := g.state == empty && len(g.pending) == 0 && len(gone) == len(g.offsets) && len(c.unstable(g.id)) == 0
+		whole := g.isEmpty() && len(g.pending) == 0 && len(gone) == len(g.offsets) && len(c.unstable(g.id)) == 0
 		if len(gone) > 0 || whole {
 			c.forget(g, gone, whole, &out, func(error) []Reply { return nil })
 		}
@@ -319,6 +369,8 @@ func (c *Coordinator) Expire(now time.Time) (out Output) {
 func (c *Coordinator) expired(g *group, now time.Time) (gone []protocol.TopicPartition) {
 	read := func(string) bool { return false }
 	switch {
+	case g.consumer != nil:
+		read = g.reads()
 	case g.state == empty:
 	case g.state == stable && g.protocolType == consumerProtocol:
 		read = g.subscribed()
@@ -327,7 +379,7 @@ func (c *Coordinator) expired(g *group, now time.Time) (gone []protocol.TopicPar
 	}
 	for tp, o := range g.offsets {
 		from := o.at
-		if g.state == empty && g.protocolType != "" && g.since.After(from) {
+		if g.consumer == nil && g.state == empty && g.protocolType != "" && g.since.After(from) {
 			from = g.since
 		}
 		over := from.Add(c.config.OffsetsRetention)

@@ -16,11 +16,15 @@ func printResponse(resp kmsg.Response) string {
 	switch r := resp.(type) {
 	case *kmsg.JoinGroupResponse:
 		return printJoined(r)
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return printHeartbeat(r)
+	case *kmsg.ConsumerGroupDescribeResponse:
+		return printConsumerGroup(&r.Groups[0])
 	case *kmsg.SyncGroupResponse:
 		if r.ErrorCode != 0 {
 			return printCode(r.ErrorCode)
 		}
-		return fmt.Sprintf("%s/%s assigns %q", text(r.ProtocolType), text(r.Protocol), r.MemberAssignment)
+		return fmt.Sprintf("%s/%s assigns %s", text(r.ProtocolType), text(r.Protocol), printClassicAssignment(r.MemberAssignment))
 	case *kmsg.HeartbeatResponse:
 		return printCode(r.ErrorCode)
 	case *kmsg.LeaveGroupResponse:
@@ -86,6 +90,20 @@ func printSubscription(metadata []byte) string {
 	return strings.Join(s.Topics, "+")
 }
 
+// printClassicAssignment writes an assignment of consumers as t:0,1, another one as
+// it is.
+func printClassicAssignment(raw []byte) string {
+	var a kmsg.ConsumerMemberAssignment
+	if err := a.ReadFrom(raw); err != nil {
+		return fmt.Sprintf("%q", raw)
+	}
+	var topics []string
+	for _, t := range a.Topics {
+		topics = append(topics, t.Topic+":"+strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Partitions), " ", ","), "[]"))
+	}
+	return "(" + strings.Join(topics, " ") + ")"
+}
+
 func printLeft(r *kmsg.LeaveGroupResponse) string {
 	line := printCode(r.ErrorCode)
 	for _, m := range r.Members {
@@ -117,8 +135,8 @@ func printDeleted(r *kmsg.OffsetDeleteResponse) string {
 func printDescribed(g *kmsg.DescribeGroupsResponseGroup) string {
 	line := fmt.Sprintf("%s %s %q %q", printCode(g.ErrorCode), g.State, g.ProtocolType, g.Protocol)
 	for _, m := range g.Members {
-		line += fmt.Sprintf("\n  %s of %s%s subscribes %s assigned %q", instance(m.MemberID, m.InstanceID), m.ClientID, m.ClientHost,
-			printSubscription(m.ProtocolMetadata), m.MemberAssignment)
+		line += fmt.Sprintf("\n  %s of %s%s subscribes %s assigned %s", instance(m.MemberID, m.InstanceID), m.ClientID, m.ClientHost,
+			printSubscription(m.ProtocolMetadata), printClassicAssignment(m.MemberAssignment))
 	}
 	return line
 }
@@ -153,7 +171,7 @@ func printRecord(r Record) string {
 	case 2:
 		return printGroupRecord(r)
 	default:
-		return fmt.Sprintf("key version %d", version)
+		return printConsumerRecord(r)
 	}
 }
 
@@ -191,7 +209,7 @@ func printGroupRecord(r Record) string {
 	}
 	line := fmt.Sprintf("group %s = v%d gen=%d %s/%s leader=%s", k.Group, v.Version, v.Generation, v.ProtocolType, text(v.Protocol), text(v.Leader))
 	for _, m := range v.Members {
-		line += fmt.Sprintf(" (%s %s assigned %q)", instance(m.MemberID, m.InstanceID), printSubscription(m.Subscription), m.Assignment)
+		line += fmt.Sprintf(" (%s %s assigned %s)", instance(m.MemberID, m.InstanceID), printSubscription(m.Subscription), printClassicAssignment(m.Assignment))
 	}
 	return line
 }

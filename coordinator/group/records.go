@@ -83,6 +83,9 @@ func (c *Coordinator) Replay(key, value []byte, now time.Time) error {
 	case groupKeyVersion:
 		return c.replayGroup(key, value, now)
 	default:
+		if isConsumerKey(version) {
+			return c.replayConsumer(key, value, now)
+		}
 		if !c.unknown[version] {
 			c.unknown[version] = true
 			c.logger.Warn("records of a kind that is not known here are left alone", "key_version", version)
@@ -133,20 +136,31 @@ func (c *Coordinator) replayGroup(key, value []byte, now time.Time) error {
 		return fmt.Errorf("key of a group: %w", err)
 	}
 	if value == nil {
-		delete(c.groups, k.Group)
+		c.eraseClassic(k.Group)
 		return nil
 	}
 	var v kmsg.GroupMetadataValue
 	if err := v.ReadFrom(value); err != nil {
 		return fmt.Errorf("group %s: %w", k.Group, err)
 	}
-	g := newGroup(k.Group, now)
-	if old := c.groups[k.Group]; old != nil {
-		g.offsets = old.offsets
-	}
-	g.restore(&v, now)
-	c.groups[k.Group] = g
+	classic := newGroup(k.Group, now)
+	classic.restore(&v, now)
+	g := c.obtain(k.Group, now)
+	g.consumer, g.watched = nil, nil
+	g.takeClassic(classic)
 	return nil
+}
+
+// eraseClassic takes in that there is no classic group of that id any more. What
+// it committed stays, and so does the consumer group that it became.
+func (c *Coordinator) eraseClassic(id string) {
+	switch g := c.groups[id]; {
+	case g == nil:
+	case g.consumer == nil && len(g.offsets) == 0:
+		delete(c.groups, id)
+	default:
+		g.leaveClassic()
+	}
 }
 
 // restore makes the group what a record says it was.
@@ -184,6 +198,9 @@ func (c *Coordinator) Loaded(now time.Time) step.Output {
 	for _, g := range c.groups {
 		for _, m := range g.members {
 			m.heard(now)
+		}
+		if g.consumer != nil {
+			c.watchLoaded(g, now)
 		}
 		if len(g.members) > c.config.MaxSize {
 			c.prepare(g, now, &out)

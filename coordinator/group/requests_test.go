@@ -37,13 +37,33 @@ func subscription(topics string) []byte {
 	return s.AppendTo(nil)
 }
 
-// sync reads member=a-1 gen=1 [instance=i] [assign=(a-1:x, b-2:y)]
+// consumerAssignment is one that consumers read: t:0+1. "junk" is none.
+func consumerAssignment(text string) []byte {
+	topic, list, _ := strings.Cut(text, ":")
+	if topic == "junk" {
+		return []byte{9}
+	}
+	var partitions []int32
+	for _, one := range strings.Split(list, "+") {
+		p, _ := strconv.Atoi(one)
+		partitions = append(partitions, int32(p))
+	}
+	a := kmsg.ConsumerMemberAssignment{Topics: []kmsg.ConsumerMemberAssignmentTopic{{Topic: topic, Partitions: partitions}}}
+	return a.AppendTo(nil)
+}
+
+// sync reads member=a-1 gen=1 [instance=i] [assign=(a-1:x, b-2:y)], or with real
+// assignments of consumers assign=(a-1=t:0+1),
 // [protocol=range] [type=consumer].
 func (a arguments) sync() *kmsg.SyncGroupRequest {
 	req := kmsg.NewPtrSyncGroupRequest()
 	req.Version, req.Group, req.MemberID, req.InstanceID = int16(a.number("v", 5)), a.group(), a.text("member", ""), a.optional("instance")
 	req.Generation, req.Protocol, req.ProtocolType = int32(a.number("gen", 0)), a.optional("protocol"), a.optional("type")
 	for _, one := range a.list("assign") {
+		if member, partitions, parsed := strings.Cut(one, "="); parsed {
+			req.GroupAssignment = append(req.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: member, MemberAssignment: consumerAssignment(partitions)})
+			continue
+		}
 		member, assignment, _ := strings.Cut(one, ":")
 		req.GroupAssignment = append(req.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: member, MemberAssignment: []byte(assignment)})
 	}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,6 +22,14 @@ func syncError(version int16, err error) *kmsg.SyncGroupResponse {
 // SyncGroup gives a member its assignment, which the leader brings. The
 // assignments in req belong to the coordinator from now on.
 func (c *Coordinator) SyncGroup(req *kmsg.SyncGroupRequest, to Ticket, now time.Time) (out Output) {
+	if g := c.consumerGroup(req.Group); g != nil {
+		resp, err := c.syncConsumer(g, req, now)
+		if err != nil {
+			resp = syncError(req.Version, err)
+		}
+		out.reply(to, resp)
+		return out
+	}
 	g, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
 	switch {
 	case err != nil:
@@ -111,6 +120,18 @@ func synced(g *group, m *member, version int16) *kmsg.SyncGroupResponse {
 	return resp
 }
 
+// consumerGroup is the group of that id if it is one of the new protocol.
+func (c *Coordinator) consumerGroup(id string) *group {
+	if g := c.groups[id]; g != nil && g.consumer != nil {
+		return g
+	}
+	return nil
+}
+
+// validID reports whether a group may have that id. Longer ones do not fit into
+// the records.
+func validID(id string) bool { return id != "" && len(id) <= math.MaxInt16 }
+
 // find returns a member, or why the client is none. A static member is known by
 // its instance id too.
 func (c *Coordinator) find(id, memberID string, instanceID *string) (*group, *member, error) {
@@ -139,6 +160,11 @@ func (c *Coordinator) find(id, memberID string, instanceID *string) (*group, *me
 // Heartbeat keeps a member alive and tells it when to join again.
 func (c *Coordinator) Heartbeat(req *kmsg.HeartbeatRequest, to Ticket, now time.Time) (out Output) {
 	resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+	if g := c.consumerGroup(req.Group); g != nil {
+		resp.ErrorCode = code(c.beatConsumer(g, req, now))
+		out.reply(to, resp)
+		return out
+	}
 	g, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
 	switch {
 	case err != nil:
@@ -162,13 +188,15 @@ func (c *Coordinator) LeaveGroup(req *kmsg.LeaveGroupRequest, to Ticket, now tim
 	if req.Version < 3 {
 		leaving = []kmsg.LeaveGroupRequestMember{{MemberID: req.MemberID}}
 	}
+	if g := c.consumerGroup(req.Group); g != nil {
+		c.leaveAll(g, req, leaving, to, now, &out)
+		return out
+	}
 	removed := false
 	for _, l := range leaving {
-		told := kmsg.NewLeaveGroupResponseMember()
-		told.MemberID, told.InstanceID = l.MemberID, l.InstanceID
 		err := c.leave(req.Group, l, &out)
 		removed = removed || err == nil
-		told.ErrorCode = code(err)
+		told := leftMember(l, err)
 		if req.Version < 3 {
 			resp.ErrorCode = told.ErrorCode
 			break

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,7 @@ type script struct {
 	ids         int
 	waiting     map[string]bool // tickets that are not answered yet
 	log         recordLog
+	cluster     *fakeCluster
 	out         strings.Builder
 }
 
@@ -57,7 +59,13 @@ func newScript(t *testing.T) *script {
 	s := &script{now: began, began: began, waiting: map[string]bool{}, config: Config{
 		MinSessionTimeout: time.Second, MaxSessionTimeout: time.Minute, MaxSize: 100,
 		OffsetMetadataMax: 10, OffsetsRetention: time.Hour,
-	}}
+		Consumer: Consumer{
+			SessionTimeout:     Bounded{45 * time.Second, time.Second, time.Minute},
+			HeartbeatInterval:  Bounded{5 * time.Second, time.Second, 15 * time.Second},
+			AssignmentInterval: Bounded{0, 0, 15 * time.Second},
+			MaxSize:            100, Assignors: []string{"uniform", "range"}, Upgrade: true, Downgrade: true, RegexRefresh: 10 * time.Minute,
+		},
+	}, cluster: &fakeCluster{}}
 	s.coordinator = s.fresh()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -68,7 +76,9 @@ func newScript(t *testing.T) *script {
 }
 
 func (s *script) fresh() *Coordinator {
-	return New(s.config, func() string { s.ids++; return strconv.Itoa(s.ids) }, slog.New(slog.DiscardHandler))
+	c := New(s.config, func() string { s.ids++; return strconv.Itoa(s.ids) }, slog.New(slog.DiscardHandler))
+	c.ClusterChanged(s.cluster, nil, false)
+	return c
 }
 
 // run is one command of a transcript.
@@ -82,6 +92,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.coordinator = s.log.replayed(t, s.fresh(), s.now)
 	case "replay":
 		s.replay(a)
+	case "cluster":
+		next, changed, names := s.cluster.become(a)
+		s.cluster = next
+		s.coordinator.ClusterChanged(next, changed, names)
 	case "pass":
 		s.pass(a)
 	default:
@@ -97,6 +111,12 @@ func (s *script) configure(a arguments) {
 	s.config.InitialRebalanceDelay = a.duration("delay", s.config.InitialRebalanceDelay)
 	s.config.OffsetsRetention = a.duration("retention", s.config.OffsetsRetention)
 	s.config.MaxSize = a.number("max-size", s.config.MaxSize)
+	s.config.Consumer.AssignmentInterval.Standard = a.duration("interval", s.config.Consumer.AssignmentInterval.Standard)
+	s.config.Consumer.MaxSize = a.number("consumer-max-size", s.config.Consumer.MaxSize)
+	if policy := a.text("policy", ""); policy != "" {
+		s.config.Consumer.Upgrade = policy == "upgrade" || policy == "bidirectional"
+		s.config.Consumer.Downgrade = policy == "downgrade" || policy == "bidirectional"
+	}
 	s.coordinator.config = s.config
 }
 
@@ -148,6 +168,16 @@ func (s *script) request(a arguments) {
 		s.ask(a, to, func() Output { return c.LeaveGroup(a.leave(), to, s.now) })
 	case "commit":
 		s.ask(a, to, func() Output { return c.OffsetCommit(a.commit(), to, s.now) })
+	case "hb":
+		s.ask(a, to, func() Output {
+			return c.ConsumerGroupHeartbeat(a.heartbeatRequest(), client, func(topic string) bool { return topic != "secret" }, to, s.now)
+		})
+	case "may-fetch":
+		fmt.Fprintln(&s.out, printCode(code(c.MayFetch(a.group(), a.optional("member"), int32(a.number("epoch", -1))))))
+	case "show":
+		resp := kmsg.NewPtrConsumerGroupDescribeResponse()
+		resp.Groups = append(resp.Groups, c.ConsumerGroupDescribe(a.group()))
+		answered(resp)
 	case "delete-offsets":
 		s.ask(a, to, func() Output { return c.OffsetDelete(a.deleteOffsets(), to) })
 	case "delete":
@@ -238,6 +268,9 @@ func (l recordLog) checkReplay(t rapid.TB, c *Coordinator, now time.Time) {
 		if have, want := printOffsets(again.Offsets(id, nil)), printOffsets(c.Offsets(id, nil)); have != want {
 			t.Errorf("replayed, group %s has the offsets\n%swant\n%s", id, have, want)
 		}
+		if !reflect.DeepEqual(lasting.consumer, g.consumer) {
+			t.Errorf("replayed, consumer group %s is\n%+v\nwant\n%+v", id, lasting.consumer, g.consumer)
+		}
 		if g.state == stable && !slices.Equal(lasting.order, g.order) {
 			t.Errorf("replayed, group %s has the members %v, want %v", id, lasting.order, g.order)
 		}
@@ -267,7 +300,7 @@ func (a arguments) group() string { return a.text("group", "g") }
 func (a arguments) list(key string) []string {
 	for _, arg := range a.d.CmdArgs {
 		if arg.Key == key {
-			return arg.Vals
+			return slices.DeleteFunc(slices.Clone(arg.Vals), func(v string) bool { return v == "" })
 		}
 	}
 	return nil

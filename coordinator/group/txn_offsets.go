@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,11 @@ type offsetOf struct {
 // the transaction is for the caller to see to, before: verification is what came of
 // the latter.
 func (c *Coordinator) TxnOffsetCommit(req *kmsg.TxnOffsetCommitRequest, verification uint64, to Ticket, now time.Time) (out Output) {
-	if err := c.mayCommitInTxn(req, now); err != nil {
+	check, err := c.mayCommitInTxn(req, now)
+	if err == nil {
+		err = checkAllInTxn(req, check)
+	}
+	if err != nil {
 		out.reply(to, TxnOffsetsRefused(req, err))
 		return out
 	}
@@ -87,26 +92,45 @@ func committedInTxn(version int16, p *kmsg.TxnOffsetCommitRequestTopicPartition,
 
 // mayCommitInTxn holds who may: old producers name neither member nor generation
 // and always may; the others must be a member in its generation (KIP-447).
-func (c *Coordinator) mayCommitInTxn(req *kmsg.TxnOffsetCommitRequest, now time.Time) error {
+func (c *Coordinator) mayCommitInTxn(req *kmsg.TxnOffsetCommitRequest, now time.Time) (commitCheck, error) {
 	g := c.groups[req.Group]
 	switch {
-	case req.Group == "":
-		return kerr.InvalidGroupID
+	case !validID(req.Group):
+		return nil, kerr.InvalidGroupID
 	case g == nil && req.Generation >= 0:
-		return kerr.IllegalGeneration
-	case g == nil || req.Generation < 0 && g.state == empty:
-		return nil
-	case req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil:
-		return nil
+		return nil, kerr.IllegalGeneration
+	case g == nil:
+		return anyPartition, nil
+	case g.consumer != nil:
+		check, err := c.mayCommitAs(g.consumer, committer{member: req.MemberID, instanceID: req.InstanceID, epoch: req.Generation, transactional: true})
+		if errors.Is(err, kerr.StaleMemberEpoch) {
+			err = kerr.IllegalGeneration
+		}
+		return check, err
+	case req.Generation < 0 && (g.state == empty || req.MemberID == "" && req.InstanceID == nil):
+		return anyPartition, nil
 	}
 	_, m, err := c.find(req.Group, req.MemberID, req.InstanceID)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case req.Generation != g.generation:
-		return kerr.IllegalGeneration
+		return nil, kerr.IllegalGeneration
 	}
 	m.heard(now)
+	return anyPartition, nil
+}
+
+// checkAllInTxn asks for every partition. The API knows no stale epochs: they are
+// generations that do not count any more.
+func checkAllInTxn(req *kmsg.TxnOffsetCommitRequest, check commitCheck) error {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if err := check(t.Topic, p.Partition); err != nil {
+				return kerr.IllegalGeneration
+			}
+		}
+	}
 	return nil
 }
 

@@ -46,6 +46,9 @@ func (g *group) nextDeadline() (next time.Time) {
 			next = at
 		}
 	}
+	if g.consumer != nil {
+		return g.nextConsumerDeadline()
+	}
 	switch g.state {
 	case preparingRebalance:
 		earlier(g.joinDeadline)
@@ -92,6 +95,10 @@ func maxTime(a, b time.Time) time.Time {
 // passTime removes who was not heard of, and goes on where a rebalance waited
 // long enough.
 func (c *Coordinator) passTime(g *group, now time.Time, out *Output) {
+	if g.consumer != nil {
+		c.passConsumerTime(g, now, out)
+		return
+	}
 	removed := false
 	for m := range g.each {
 		if m.silent(now) {

@@ -64,8 +64,10 @@ type Groups struct {
 	config Config
 	logger *slog.Logger
 
-	mu         sync.RWMutex
-	partitions map[int32]*groupPartition // guarded by mu
+	mu sync.RWMutex
+	// Guarded by mu.
+	partitions map[int32]*groupPartition
+	cluster    group.Cluster // nil before the first word of it
 }
 
 // New returns Groups that lead no partition yet.
@@ -104,7 +106,11 @@ func (g *Groups) Lead(index int32, log Log) error {
 	}}
 	g.mu.Lock()
 	g.partitions[index] = p
+	cluster := g.cluster
 	g.mu.Unlock()
+	if cluster != nil {
+		p.machine.ClusterChanged(cluster, nil, false)
+	}
 	if err := p.load(); err != nil {
 		return fmt.Errorf("load the groups of partition %d: %w", index, err)
 	}
@@ -178,9 +184,20 @@ func (g *Groups) TopicsDeleted(names []string) {
 	}
 }
 
-// States counts the groups by their state.
-func (g *Groups) States() map[string]int {
-	counts := map[string]int{}
+// ClusterChanged tells the groups what the cluster is now, which topics came, went
+// or changed, and whether any came or went. The cluster does not change.
+func (g *Groups) ClusterChanged(now group.Cluster, topics []string, names bool) {
+	g.mu.Lock()
+	g.cluster = now
+	g.mu.Unlock()
+	for _, p := range g.all() {
+		p.look(func(c *group.Coordinator) { c.ClusterChanged(now, topics, names) })
+	}
+}
+
+// States counts the groups by their type and state.
+func (g *Groups) States() map[group.Kind]int {
+	counts := map[group.Kind]int{}
 	for _, p := range g.all() {
 		p.look(func(c *group.Coordinator) {
 			for state, n := range c.States() {

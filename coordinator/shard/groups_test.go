@@ -286,11 +286,11 @@ func TestTimePasses(t *testing.T) {
 		a := expect[*kmsg.JoinGroupResponse](t)
 		g.JoinGroup(join(""), Client{ID: "a"}, a.take)
 		time.Sleep(4900 * time.Millisecond)
-		if got := g.States(); got["CompletingRebalance"] != 1 {
+		if got := g.States(); got[group.Kind{Type: "classic", State: "CompletingRebalance"}] != 1 {
 			t.Errorf("before the session ends: %v", got)
 		}
 		time.Sleep(200 * time.Millisecond)
-		if got := g.States(); got["Empty"] != 1 {
+		if got := g.States(); got[group.Kind{Type: "classic", State: "Empty"}] != 1 {
 			t.Errorf("after the session: %v", got)
 		}
 		g.OffsetCommit(commitOf(5), Client{}, func(*kmsg.OffsetCommitResponse) {})

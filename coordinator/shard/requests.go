@@ -46,6 +46,41 @@ func (g *Groups) SyncGroup(req *kmsg.SyncGroupRequest, _ Client, reply func(*kms
 	}
 }
 
+// ConsumerGroupHeartbeat is all that a member of the new protocol says. Sees tells
+// which topics its client may know of.
+func (g *Groups) ConsumerGroupHeartbeat(req *kmsg.ConsumerGroupHeartbeatRequest, c Client, sees group.Sees, reply func(*kmsg.ConsumerGroupHeartbeatResponse)) {
+	err := g.step(req.Group, func(gc *group.Coordinator) group.Output {
+		return gc.ConsumerGroupHeartbeat(req, c, sees, ticketFor(reply), time.Now())
+	})
+	if err != nil {
+		resp := req.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+		resp.ErrorCode, resp.ErrorMessage = protocol.ErrorCode(err), protocol.ErrorMessage(err)
+		reply(resp)
+	}
+}
+
+// ConsumerGroupDescribe tells what groups of the new protocol are doing.
+func (g *Groups) ConsumerGroupDescribe(req *kmsg.ConsumerGroupDescribeRequest, _ Client, reply func(*kmsg.ConsumerGroupDescribeResponse)) {
+	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
+	for _, id := range req.Groups {
+		told := kmsg.NewConsumerGroupDescribeResponseGroup()
+		told.Group = id
+		p, err := g.of(id)
+		switch {
+		case id == "":
+			err = kerr.InvalidGroupID
+		case err == nil:
+			err = p.serving()
+		}
+		told.ErrorCode = protocol.ErrorCode(err)
+		if err == nil {
+			p.look(func(c *group.Coordinator) { told = c.ConsumerGroupDescribe(id) })
+		}
+		resp.Groups = append(resp.Groups, told)
+	}
+	reply(resp)
+}
+
 // Heartbeat keeps a member alive.
 func (g *Groups) Heartbeat(req *kmsg.HeartbeatRequest, _ Client, reply func(*kmsg.HeartbeatResponse)) {
 	err := g.step(req.Group, func(gc *group.Coordinator) group.Output { return gc.Heartbeat(req, ticketFor(reply), time.Now()) })
@@ -123,12 +158,16 @@ func (g *Groups) OffsetFetch(req *kmsg.OffsetFetchRequest, _ Client, reply func(
 		}
 		if err == nil {
 			p.look(func(c *group.Coordinator) {
-				if req.RequireStable {
+				switch err = c.MayFetch(a.Group, a.MemberID, a.MemberEpoch); {
+				case err != nil:
+				case req.RequireStable:
 					told.Topics = c.StableOffsets(a.Group, a.Topics)
-				} else {
+				default:
 					told.Topics = c.Offsets(a.Group, a.Topics)
 				}
 			})
+		}
+		if err == nil {
 			waits.Add(1)
 			p.whenDurable(waits.Done)
 		} else {

@@ -1,0 +1,58 @@
+package group
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/coordinator/assign"
+	"github.com/klamm-io/klamm/protocol"
+)
+
+// ConsumerGroupDescribe tells what a consumer group is doing.
+func (c *Coordinator) ConsumerGroupDescribe(id string) kmsg.ConsumerGroupDescribeResponseGroup {
+	told := kmsg.NewConsumerGroupDescribeResponseGroup()
+	told.Group = id
+	g := c.groups[id]
+	if g == nil || g.consumer == nil {
+		err := fmt.Errorf("there is no consumer group %s: %w", id, kerr.GroupIDNotFound)
+		told.ErrorCode, told.ErrorMessage = code(err), protocol.ErrorMessage(err)
+		return told
+	}
+	of := g.consumer
+	told.State, told.Epoch, told.AssignmentEpoch = of.String(), of.epoch, of.assignmentEpoch
+	told.AssignorName = of.preferred(c.config.Consumer.Assignors[0])
+	for _, m := range of.sorted() {
+		told.Members = append(told.Members, c.describeMember(of, m))
+	}
+	return told
+}
+
+func (c *Coordinator) describeMember(g *consumerGroup, m *consumerMember) kmsg.ConsumerGroupDescribeResponseGroupMember {
+	told := kmsg.NewConsumerGroupDescribeResponseGroupMember()
+	told.MemberID, told.InstanceID, told.RackID, told.MemberEpoch = m.id, m.instanceID, m.rackID, m.epoch
+	told.ClientID, told.ClientHost = m.client.ID, m.client.Host
+	told.SubscribedTopics, told.SubscribedTopicRegex = m.topics, &m.regex
+	has := m.assigned.only()
+	for topic, list := range m.revoking.only() {
+		for _, p := range list {
+			has.Add(topic, p)
+		}
+	}
+	told.Assignment, told.TargetAssignment = c.describePartitions(has), c.describePartitions(g.target[m.id])
+	if told.MemberType = 1; m.classic != nil {
+		told.MemberType = 0
+	}
+	return told
+}
+
+func (c *Coordinator) describePartitions(p assign.Partitions) kmsg.Assignment {
+	var a kmsg.Assignment
+	for _, id := range sortedTopics(p) {
+		if t, found := c.cluster.TopicByID(id); found {
+			a.TopicPartitions = append(a.TopicPartitions, kmsg.AssignmentTopicPartition{TopicID: id, Topic: t.Name, Partitions: p[id]})
+		}
+	}
+	return a
+}
