@@ -44,6 +44,49 @@ func (c *change) delta(before, after *Image) *Delta {
 	return d
 }
 
+// Diff compares two images of one cluster, however they came to be: what a node
+// missed whose leader sends it a snapshot. Topics and brokers that are equal in
+// both appear nowhere.
+func Diff(before, after *Image) *Delta {
+	c := &change{}
+	for t := range after.Topics() {
+		if was, found := before.TopicByID(t.ID); !found || !sameTopic(was, t) {
+			c.topicsTouched = append(c.topicsTouched, t.ID)
+		}
+	}
+	for t := range before.Topics() {
+		if _, found := after.TopicByID(t.ID); !found {
+			c.topicsTouched = append(c.topicsTouched, t.ID)
+		}
+	}
+	for _, i := range []*Image{before, after} {
+		for r := range i.configs.all() {
+			c.configsTouched = append(c.configsTouched, r)
+		}
+		for b := range i.Brokers() {
+			if !sameBroker(before, after, b.ID) {
+				c.brokersTouched = append(c.brokersTouched, b.ID)
+			}
+		}
+	}
+	return c.delta(before, after)
+}
+
+func sameTopic(a, b *Topic) bool {
+	return a.Name == b.Name && slices.EqualFunc(a.Partitions, b.Partitions, Partition.equal)
+}
+
+func (p Partition) equal(q Partition) bool {
+	return p.Leader == q.Leader && p.LeaderEpoch == q.LeaderEpoch && p.PartitionEpoch == q.PartitionEpoch &&
+		slices.Equal(p.Replicas, q.Replicas) && slices.Equal(p.ISR, q.ISR)
+}
+
+func sameBroker(before, after *Image, id int32) bool {
+	was, existed := before.Broker(id)
+	is, exists := after.Broker(id)
+	return existed && exists && was.Epoch == is.Epoch && was.Incarnation == is.Incarnation
+}
+
 func (d *Delta) addTopic(before, after *Image, id protocol.TopicID) {
 	was, existed := before.TopicByID(id)
 	is, exists := after.TopicByID(id)

@@ -19,13 +19,7 @@ func (r *BrokerRegistered) encode(e *encoder) {
 	e.int64(b.Epoch)
 	e.uuid(b.Incarnation)
 	e.string(b.Rack)
-	e.count(len(b.Endpoints))
-	for _, at := range b.Endpoints {
-		e.string(at.Listener)
-		e.string(at.Host)
-		e.int16(int16(at.Port))
-		e.int16(at.SecurityProtocol)
-	}
+	e.endpoints(b.Endpoints)
 }
 
 func (r *BrokerRegistered) decode(d *decoder) {
@@ -34,14 +28,29 @@ func (r *BrokerRegistered) decode(d *decoder) {
 	b.Epoch = d.int64()
 	b.Incarnation = d.uuid()
 	b.Rack = d.string()
-	b.Endpoints = make([]Endpoint, d.count(endpointSize))
-	for i := range b.Endpoints {
-		at := &b.Endpoints[i]
+	b.Endpoints = d.endpoints()
+}
+
+func (e *encoder) endpoints(all []Endpoint) {
+	e.count(len(all))
+	for _, at := range all {
+		e.string(at.Listener)
+		e.string(at.Host)
+		e.int16(int16(at.Port))
+		e.int16(at.SecurityProtocol)
+	}
+}
+
+func (d *decoder) endpoints() []Endpoint {
+	all := make([]Endpoint, d.count(endpointSize))
+	for i := range all {
+		at := &all[i]
 		at.Listener = d.string()
 		at.Host = d.string()
 		at.Port = uint16(d.int16())
 		at.SecurityProtocol = d.int16()
 	}
+	return all
 }
 
 func (r *TopicCreated) encode(e *encoder) {
@@ -109,3 +118,18 @@ func (r *FeatureLevelSet) decode(d *decoder) {
 	r.Name = d.string()
 	r.Level = d.int16()
 }
+
+func (r *VoterAdded) encode(e *encoder) {
+	e.int32(r.Voter.ID)
+	e.uuid(r.Voter.DirectoryID)
+	e.endpoints(r.Voter.Endpoints)
+}
+
+func (r *VoterAdded) decode(d *decoder) {
+	r.Voter.ID = d.int32()
+	r.Voter.DirectoryID = d.uuid()
+	r.Voter.Endpoints = d.endpoints()
+}
+
+func (r *VoterRemoved) encode(e *encoder) { e.int32(r.ID) }
+func (r *VoterRemoved) decode(d *decoder) { r.ID = d.int32() }

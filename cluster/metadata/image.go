@@ -30,6 +30,7 @@ type Image struct {
 	brokers    tree[int32, *Broker]
 	configs    tree[Resource, map[string]string]
 	features   tree[string, int16]
+	voters     tree[int32, *Voter]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,
@@ -46,6 +47,7 @@ func Empty() *Image {
 		brokers:      newTree[int32, *Broker](cmp.Compare[int32]),
 		configs:      newTree[Resource, map[string]string](compareResources),
 		features:     newTree[string, int16](strings.Compare),
+		voters:       newTree[int32, *Voter](cmp.Compare[int32]),
 	}
 }
 
@@ -138,6 +140,10 @@ func (i *Image) BrokerConfig(id int32) map[string]string {
 
 // Features yields the finalized feature levels (KIP-584), sorted by name.
 func (i *Image) Features() iter.Seq2[string, int16] { return i.features.all() }
+
+// Voters yields the nodes that vote on the metadata, sorted by id; none before the
+// first of them has led.
+func (i *Image) Voters() iter.Seq[*Voter] { return values(i.voters.all()) }
 
 func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
 	return func(yield func(V) bool) {

@@ -27,6 +27,8 @@ const (
 	typeConfigSet            recordType = 8
 	typeProducerIDsAllocated recordType = 9
 	typeFeatureLevelSet      recordType = 10
+	typeVoterAdded           recordType = 11
+	typeVoterRemoved         recordType = 12
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -52,6 +54,10 @@ func newRecord(t recordType) Record {
 		return new(ProducerIDsAllocated)
 	case typeFeatureLevelSet:
 		return new(FeatureLevelSet)
+	case typeVoterAdded:
+		return new(VoterAdded)
+	case typeVoterRemoved:
+		return new(VoterRemoved)
 	}
 	return nil
 }
@@ -102,6 +108,12 @@ type FeatureLevelSet struct {
 	Level int16
 }
 
+// VoterAdded lets a node vote on the metadata, or replaces what was known of it.
+type VoterAdded struct{ Voter Voter }
+
+// VoterRemoved takes a node's vote away.
+type VoterRemoved struct{ ID int32 }
+
 func (*ClusterNamed) kind() recordType         { return typeClusterNamed }
 func (*ControllerElected) kind() recordType    { return typeControllerElected }
 func (*BrokerRegistered) kind() recordType     { return typeBrokerRegistered }
@@ -112,3 +124,5 @@ func (*TopicDeleted) kind() recordType         { return typeTopicDeleted }
 func (*ConfigSet) kind() recordType            { return typeConfigSet }
 func (*ProducerIDsAllocated) kind() recordType { return typeProducerIDsAllocated }
 func (*FeatureLevelSet) kind() recordType      { return typeFeatureLevelSet }
+func (*VoterAdded) kind() recordType           { return typeVoterAdded }
+func (*VoterRemoved) kind() recordType         { return typeVoterRemoved }

@@ -21,6 +21,11 @@ func (i *Image) yieldCluster(yield func(Record) bool) bool {
 	if i.ControllerID >= 0 && !yield(&ControllerElected{i.ControllerID}) {
 		return false
 	}
+	for v := range i.Voters() {
+		if !yield(&VoterAdded{*v}) {
+			return false
+		}
+	}
 	for name, level := range i.Features() {
 		if !yield(&FeatureLevelSet{name, level}) {
 			return false

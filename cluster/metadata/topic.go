@@ -47,6 +47,13 @@ type Broker struct {
 	Rack        string // empty: none
 }
 
+// Voter is a node that votes on the metadata (KIP-853).
+type Voter struct {
+	ID          int32
+	DirectoryID [16]byte // of the folder that holds its metadata, zero where it is not known
+	Endpoints   []Endpoint
+}
+
 // Endpoint is where one listener of a broker is reached.
 type Endpoint struct {
 	Listener         string

@@ -1,13 +1,14 @@
 package quorum
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	"go.etcd.io/raft/v3/raftpb"
 
-	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/disk"
@@ -74,38 +75,54 @@ func (j *journal) logConfig() log.Config {
 	}
 }
 
-// write appends the records as one batch and waits until it is durable. It
-// returns the offset after them and the batch's size.
-func (j *journal) write(records []metadata.Record) (end int64, bytes int, err error) {
-	batch, err := j.batch(records)
+// errNotWritten says that the disk did not take something, and holds what it held
+// before.
+var errNotWritten = errors.New("not written")
+
+// write puts entries into the log, in place of what it has from their first one
+// on, and waits until they are durable. After an error that is not errNotWritten
+// nobody knows what the log holds.
+func (j *journal) write(entries []*raftpb.Entry) error {
+	batches, err := j.batches(entries)
 	if err != nil {
-		return 0, 0, fmt.Errorf("build the batch of a decision: %w", err)
+		return err
 	}
-	if len(batch) > j.limit {
-		return 0, 0, fmt.Errorf("a decision of %d bytes is beyond the %d that fit a segment of the metadata log; ask for less at once: %w",
-			len(batch), j.limit, kerr.PolicyViolation)
+	from := int64(entries[0].GetIndex()) - 1
+	end := j.log.End()
+	if err := j.log.TruncateTo(from); err != nil {
+		return err
 	}
-	result, err := j.log.Append(batch, log.AppendOptions{Now: time.Now(), Origin: log.FromCoordinator})
-	if err != nil {
-		return 0, 0, fmt.Errorf("write a decision to the metadata log: %w: %w", kerr.KafkaStorageError, err)
+	if _, err := j.log.AppendReplicated(batches, time.Now()); err != nil {
+		if from < end || j.log.Failed() != nil {
+			return err
+		}
+		if undo := j.log.TruncateTo(from); undo != nil {
+			return errors.Join(err, undo)
+		}
+		return fmt.Errorf("%w: %w", errNotWritten, err)
 	}
-	end = result.LastOffset + 1
-	if err := j.await(end); err != nil {
-		return 0, 0, fmt.Errorf("flush a decision to the metadata log: %w: %w", kerr.KafkaStorageError, err)
-	}
-	j.log.SetHighWatermark(end)
-	return end, len(batch), nil
+	return j.await(from + int64(len(entries)))
 }
 
-func (j *journal) batch(records []metadata.Record) (record.Batch, error) {
-	j.builder.Reset()
+// batches makes each entry a batch of one record.
+func (j *journal) batches(entries []*raftpb.Entry) ([]byte, error) {
+	var all []byte
 	now := time.Now().UnixMilli()
-	var value []byte
-	for _, r := range records {
-		value = metadata.Encode(value[:0], r)
-		j.builder.Append(now, nil, value)
+	for _, e := range entries {
+		decision, err := decisionOf(e)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
+		}
+		j.builder.Reset()
+		j.builder.BaseOffset, j.builder.LeaderEpoch = int64(e.GetIndex())-1, int32(e.GetTerm())
+		j.builder.Append(now, nil, decision)
+		batch, err := j.builder.Build(nil)
+		if err != nil {
+			return nil, fmt.Errorf("build the batch of entry %d: %w", e.GetIndex(), err)
+		}
+		all = append(all, batch...)
 	}
-	return j.builder.Build(nil)
+	return all, nil
 }
 
 // await returns when the log is durable up to end, or will never be.
@@ -124,21 +141,22 @@ func (j *journal) await(end int64) error {
 	return nil
 }
 
-// replay calls each for every decision from the given offset on, with the
-// offset after it and its size.
-func (j *journal) replay(from int64, each func(records []metadata.Record, end int64, bytes int) error) error {
-	if start := j.log.Start(); start > from {
-		return fmt.Errorf("the log begins at offset %d, the newest snapshot ends at %d: what lies between is missing; restore the folder from a backup", start, from)
+// replay calls each for every entry behind the given index.
+func (j *journal) replay(after uint64, each func(index, term uint64, decision []byte) error) error {
+	if start := j.log.Start(); start > int64(after) {
+		return fmt.Errorf("the log begins at offset %d, the newest snapshot ends at %d: what lies between is missing; restore the folder from a backup", start, after)
+	}
+	if j.log.End() < int64(after) {
+		// A stop came between a leader's snapshot and the log's new beginning.
+		if err := j.log.StartAt(int64(after)); err != nil {
+			return err
+		}
 	}
 	end := j.log.End()
-	if end < from {
-		return fmt.Errorf("the log ends at offset %d, before the newest snapshot, which ends at %d: restore the folder from a backup", end, from)
-	}
 	if err := j.await(end); err != nil {
 		return err
 	}
-	j.log.SetHighWatermark(end)
-	r := replayer{at: from, each: each}
+	r := replayer{at: int64(after), each: each}
 	for r.at < end {
 		batches, err := j.read(r.at, end)
 		if err != nil {
@@ -154,7 +172,7 @@ func (j *journal) replay(from int64, each func(records []metadata.Record, end in
 // replayer goes through the log's batches.
 type replayer struct {
 	at      int64 // offset of the next batch
-	each    func(records []metadata.Record, end int64, bytes int) error
+	each    func(index, term uint64, decision []byte) error
 	scratch record.Scratch
 }
 
@@ -164,11 +182,13 @@ func (r *replayer) all(batches []byte) error {
 		if err != nil {
 			return err
 		}
-		records, err := decodeBatch(batch, &r.scratch)
-		if err != nil {
-			return err
+		if batch.Count() != 1 {
+			return fmt.Errorf("it has %d records, an entry is one", batch.Count())
 		}
-		if err := r.each(records, batch.NextOffset(), len(batch)); err != nil {
+		err = batch.Each(&r.scratch, 0, func(rec *record.Record) error {
+			return r.each(uint64(r.at)+1, uint64(batch.PartitionLeaderEpoch()), bytes.Clone(rec.Value))
+		})
+		if err != nil {
 			return err
 		}
 		r.at, batches = batch.NextOffset(), rest
@@ -200,14 +220,4 @@ func nextBatch(b []byte, at int64) (batch record.Batch, rest []byte, err error) 
 		return nil, nil, fmt.Errorf("begins at offset %d", batch.BaseOffset())
 	}
 	return batch, rest, batch.Verify()
-}
-
-func decodeBatch(batch record.Batch, scratch *record.Scratch) ([]metadata.Record, error) {
-	records := make([]metadata.Record, 0, batch.Count())
-	err := batch.Each(scratch, 0, func(r *record.Record) error {
-		decoded, err := metadata.Decode(r.Value)
-		records = append(records, decoded)
-		return err
-	})
-	return records, err
 }

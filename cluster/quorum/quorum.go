@@ -1,28 +1,36 @@
-// Package quorum makes decisions durable. It is the shell around the pure
-// packages metadata and controller: it holds the image that counts, lets one
-// decision at a time be taken on it, writes the records to the metadata log, and
-// applies them once they are on the disk. For now the quorum has one voter, this
-// node.
+// Package quorum makes decisions durable and agreed. It is the shell around the
+// pure packages metadata and controller: it holds the image that counts, lets
+// one decision at a time be taken on it where this node leads, replicates the
+// decision to the other voters by etcd's raft, and applies it once most of them
+// have it on their disks.
 //
-// The log is `__cluster_metadata-0` in the broker's own folder, in the format of
-// every other log; each decision is one batch, so a stop at any moment leaves a
-// prefix of the decisions. When it has grown much beyond what it says, a snapshot
-// of the image takes the place of its beginning. The formats are drawn in
-// docs/formats/metadata-records.md.
+// The raft log is `__cluster_metadata-0` in the broker's own folder, in the
+// format of every other log. An entry of raft is a batch of one record: its index
+// is the record's offset plus one, its term is the batch's leader epoch, and the
+// value holds the decision's metadata records. When the log has grown much beyond
+// what it says, a snapshot of the image takes the place of its beginning. The
+// formats are drawn in docs/formats/metadata-records.md.
 //
-// Invariant: the image never shows what is not durable.
+// Invariant: the image never shows what could be lost.
 //
-// Goroutines: decisions run on the goroutine of whoever proposes; [Quorum.Run]
-// owns the snapshots. The one lock is the turn to decide; an observer is called
-// with the turn held, so it must not propose.
+// Goroutines, from [Open] to [Quorum.Close]: one drives raft and owns its state
+// and the log's end ([replica]); one applies what is committed, in order, and
+// calls the observers, so that a slow one holds up no vote; one claims the
+// leadership for this node each time that raft elects it. Decisions run on the
+// goroutine of whoever proposes; [Quorum.Run] owns the snapshots.
+//
+// Locks: the turn to decide, then Quorum.mu. An observer is called with neither
+// held, but before the decision's Propose returns, so it must not propose.
 package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -31,16 +39,38 @@ import (
 	"github.com/klamm-io/klamm/storage/log"
 )
 
-// Config is what a quorum is opened for. Sizes of zero take their defaults.
+// Config is what a quorum is opened for. What is zero takes its default.
 type Config struct {
 	NodeID    int32
 	ClusterID string
+	// Voters are the nodes that vote in a new cluster, this one alone by default.
+	// Once a cluster has agreed on its voters, those count.
+	Voters []metadata.Voter
 	// SegmentBytes is the size of the log's segments, 8 MiB by default. It bounds
 	// one decision, and how finely what a snapshot replaces is freed.
 	SegmentBytes int
 	// SnapshotBytes is what is written at least between two snapshots, 1 MiB by
 	// default.
 	SnapshotBytes int64
+	// ElectionTimeout is how long a silent leader is waited for, 1 s by default;
+	// chance adds up to as much again. controller.quorum.election.timeout.ms
+	ElectionTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Voters) == 0 {
+		c.Voters = []metadata.Voter{{ID: c.NodeID}}
+	}
+	if c.SegmentBytes == 0 {
+		c.SegmentBytes = defaultSegmentBytes
+	}
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = 1 << 20
+	}
+	if c.ElectionTimeout == 0 {
+		c.ElectionTimeout = time.Second
+	}
+	return c
 }
 
 // Deps is what a quorum uses. Dir stays the caller's to run and to close, after
@@ -49,138 +79,161 @@ type Deps struct {
 	Dir    *log.Dir
 	FS     disk.FS
 	Logger *slog.Logger
+	// Send hands a message to another voter, whose [Quorum.Receive] should get it.
+	// It must not block; it may lose messages. Nil for a quorum of one.
+	Send func(to int32, message []byte)
 }
 
 // Quorum is safe for concurrent use.
 type Quorum struct {
-	logger        *slog.Logger
-	journal       *journal
-	snapshotBytes int64
+	config  Config
+	logger  *slog.Logger
+	journal *journal
+	replica *replica
 
 	state atomic.Pointer[state]
 	due   atomic.Int64  // state.written from which on a snapshot is due
 	grown chan struct{} // has room for one word that it is
 
-	// turn holds one token; who takes it may change state. Close keeps it.
+	// turn holds one token; who takes it may decide. Close keeps it.
 	turn   chan struct{}
 	closed chan struct{}
 	once   sync.Once
 
-	mu        sync.Mutex
-	observers []func(*metadata.Image, *metadata.Delta) // guarded by mu; only grows
+	mu sync.Mutex
+	// Guarded by mu.
+	observers  []func(*metadata.Image, *metadata.Delta) // only grows
+	leader     leadership
+	changed    chan struct{} // closed and replaced when leader or state changes
+	pending    *proposal     // the decision that raft has and that is not applied
+	unwritable error         // why the last write failed, nil where it did not
+	failed     error         // why this node takes no more part
 }
 
 // state is where the cluster stands.
 type state struct {
 	image   *metadata.Image
-	end     int64 // offset in the log after the last record in image
-	written int64 // bytes of log that were replayed at the start or written since
+	index   uint64 // of raft's last entry in image
+	term    uint64 // of that entry
+	written int64  // bytes of log that were replayed at the start or written since
 }
 
-// Open reads the snapshot and the log of a cluster, or begins them. A folder
-// that belongs to another cluster is refused.
+// leadership is who leads as far as this node knows.
+type leadership struct {
+	id   int32 // -1: nobody that is known
+	term uint64
+}
+
+// Open reads the snapshot and the log of a cluster, or begins them, and takes
+// part in the quorum until Close. Where this node is the only voter, it leads
+// when Open returns. A folder that belongs to another cluster is refused.
 func Open(c Config, deps Deps) (*Quorum, error) {
+	c = c.withDefaults()
 	j, err := openJournal(c, deps)
 	if err != nil {
 		return nil, err
 	}
 	q := &Quorum{
-		logger:        deps.Logger,
-		journal:       j,
-		snapshotBytes: c.SnapshotBytes,
-		grown:         make(chan struct{}, 1),
-		turn:          make(chan struct{}, 1),
-		closed:        make(chan struct{}),
+		config: c, logger: deps.Logger, journal: j,
+		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1), closed: make(chan struct{}),
+		leader: leadership{id: -1}, changed: make(chan struct{}),
 	}
-	if q.snapshotBytes == 0 {
-		q.snapshotBytes = 1 << 20
-	}
-	if err := q.load(); err != nil {
+	if err := q.load(deps); err != nil {
 		return nil, fmt.Errorf("read the cluster's metadata in %s: %w", j.log.Path(), err)
 	}
 	q.turn <- struct{}{}
-	return q, q.begin(c)
+	q.replica.start()
+	if q.alone() {
+		if err := q.awaitClaim(); err != nil {
+			return nil, errors.Join(err, q.Close())
+		}
+	}
+	return q, nil
 }
 
-// load builds the image from what is on the disk.
-func (q *Quorum) load() error {
-	image, at, size, err := q.journal.loadSnapshot()
+// load builds the image from the newest snapshot, and gives raft the log that
+// follows it.
+func (q *Quorum) load(deps Deps) error {
+	s, size, err := q.journal.loadSnapshot()
 	if err != nil {
 		return err
 	}
-	s := &state{image: image, end: at}
-	err = q.journal.replay(at, func(records []metadata.Record, end int64, bytes int) error {
-		next, _, err := s.image.Apply(records)
-		s = &state{image: next, end: end, written: s.written + int64(bytes)}
-		return err
-	})
-	if err != nil {
-		return err
+	if named := s.image.ClusterID; named != "" && named != q.config.ClusterID {
+		return q.otherCluster(named)
 	}
-	if err := q.journal.dropBefore(at); err != nil {
+	if err := q.journal.dropBefore(s.index); err != nil {
 		return err
 	}
 	q.state.Store(s)
 	q.due.Store(q.interval(size))
-	q.announceGrowth(s)
-	return nil
+	q.replica, err = newReplica(q, deps, s)
+	return err
 }
 
-// begin decides what a new cluster starts from, and that this node leads.
-func (q *Quorum) begin(c Config) error {
-	_, err := q.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
-		var records []metadata.Record
-		switch img.ClusterID {
-		case c.ClusterID:
-		case "":
-			records = append(records, &metadata.ClusterNamed{ClusterID: c.ClusterID})
-		default:
-			return nil, fmt.Errorf("the metadata in %s is of cluster %s, this node is to be in %s: name another folder with log.dirs",
-				q.journal.log.Path(), img.ClusterID, c.ClusterID)
-		}
-		if img.ControllerID != c.NodeID {
-			records = append(records, &metadata.ControllerElected{BrokerID: c.NodeID})
-		}
-		return records, nil
-	})
-	return err
+func (q *Quorum) otherCluster(id string) error {
+	return fmt.Errorf("the metadata in %s is of cluster %s, this node is to be in %s: name another folder with log.dirs",
+		q.journal.log.Path(), id, q.config.ClusterID)
+}
+
+// alone reports whether this node decides without anyone.
+func (q *Quorum) alone() bool {
+	voters := q.voters()
+	return len(voters) == 1 && voters[0].ID == q.config.NodeID
+}
+
+// voters are those agreed on, or those that a new cluster begins with.
+func (q *Quorum) voters() []metadata.Voter {
+	var agreed []metadata.Voter
+	for v := range q.Image().Voters() {
+		agreed = append(agreed, *v)
+	}
+	if len(agreed) == 0 {
+		return q.config.Voters
+	}
+	return agreed
 }
 
 // Image is the metadata as it stands: decided, durable, and observed or about to
 // be.
 func (q *Quorum) Image() *metadata.Image { return q.state.Load().image }
 
-// Observe lets fn hear of every decision that comes, in order, before the
-// Propose that made it returns. It should be called before the first Propose
-// whose outcome matters to fn.
-func (q *Quorum) Observe(fn func(*metadata.Image, *metadata.Delta)) {
+// Leader is the node that decides, as far as this one knows, -1 for none, and in
+// which epoch.
+func (q *Quorum) Leader() (id, epoch int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.leader.id, int32(q.leader.term)
+}
+
+// Observe lets fn hear of every decision that comes after the image it returns,
+// in order, before the Propose that made it returns.
+func (q *Quorum) Observe(fn func(*metadata.Image, *metadata.Delta)) *metadata.Image {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.observers = append(q.observers, fn)
+	return q.Image()
 }
 
-// Propose takes a decision: decide is called with the newest image, alone, and
-// returns the records that are to be. When they are durable, applied and
-// observed, the image with them is returned. No records change nothing, and
-// decide's error is returned as it is.
+// Propose takes a decision, where this node leads the quorum: decide is called
+// with the newest image, alone, and returns the records that are to be. When
+// they are durable on most voters, applied and observed, the image with them is
+// returned. No records change nothing, and decide's error is returned as it is.
 //
-// ctx bounds the wait for the turn. Once decide was called the decision is seen
-// through. If it cannot be written, the error wraps KAFKA_STORAGE_ERROR and
-// nothing is applied; after a restart it may turn out that it was written.
+// ctx bounds the wait for the turn, and where another node leads, that for this
+// one to do so is not begun: NOT_CONTROLLER. Once decide was called the decision
+// is seen through. If it cannot be written here, the error wraps
+// KAFKA_STORAGE_ERROR and nothing is applied; if this node loses the lead
+// meanwhile, it is NOT_CONTROLLER, and the decision may yet turn out to be taken.
 func (q *Quorum) Propose(ctx context.Context, decide func(*metadata.Image) ([]metadata.Record, error)) (*metadata.Image, error) {
 	if err := q.take(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { q.turn <- struct{}{} }()
-	before := q.state.Load()
-	records, err := decide(before.image)
+	term, err := q.leading(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(records) == 0 {
-		return before.image, nil
-	}
-	return q.commit(before, records)
+	return q.decide(term, decide)
 }
 
 func (q *Quorum) take(ctx context.Context) error {
@@ -188,43 +241,82 @@ func (q *Quorum) take(ctx context.Context) error {
 	case <-q.turn:
 		return nil
 	case <-q.closed:
-		return fmt.Errorf("this node takes no more decisions: it is stopping: %w", kerr.NotController)
+		return errStopping
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the turn to decide: %w: %w", context.Cause(ctx), kerr.RequestTimedOut)
 	}
 }
 
-// commit makes records count. The caller holds the turn.
-func (q *Quorum) commit(before *state, records []metadata.Record) (*metadata.Image, error) {
-	image, delta, err := before.image.Apply(records)
-	if err != nil {
-		return nil, fmt.Errorf("a decision does not fit the metadata that it was taken on: %w", err)
+var errStopping = fmt.Errorf("this node takes no more decisions: it is stopping: %w", kerr.NotController)
+
+// leading waits until all that earlier leaders decided is in the image, and
+// returns the term in which this node leads.
+func (q *Quorum) leading(ctx context.Context) (term uint64, err error) {
+	for tried := false; ; {
+		q.mu.Lock()
+		leader, failed, unwritable, changed := q.leader, q.failed, q.unwritable, q.changed
+		caughtUp := q.state.Load().term == leader.term
+		q.mu.Unlock()
+		switch {
+		case failed != nil:
+			return 0, failed
+		case unwritable != nil && (tried || !q.alone()):
+			return 0, unwritable
+		case unwritable != nil:
+			tried = true // there may be room again
+			q.replica.retry()
+		case leader.id == q.config.NodeID && caughtUp:
+			return leader.term, nil
+		case leader.id != q.config.NodeID && !q.alone():
+			return 0, fmt.Errorf("node %d leads the quorum, not this one: %w", leader.id, kerr.NotController)
+		}
+		select {
+		case <-changed:
+		case <-q.closed:
+			return 0, errStopping
+		case <-ctx.Done():
+			return 0, fmt.Errorf("wait for what earlier leaders decided: %w: %w", context.Cause(ctx), kerr.RequestTimedOut)
+		}
 	}
-	end, bytes, err := q.journal.write(records)
+}
+
+// decide takes a decision in a term that this node leads. The caller holds the
+// turn.
+func (q *Quorum) decide(term uint64, decide func(*metadata.Image) ([]metadata.Record, error)) (*metadata.Image, error) {
+	before := q.Image()
+	records, err := decide(before)
 	if err != nil {
 		return nil, err
 	}
-	after := &state{image: image, end: end, written: before.written + int64(bytes)}
-	q.state.Store(after)
-	q.announceGrowth(after)
-	for _, observe := range q.observing() {
-		observe(image, delta)
+	if len(records) == 0 {
+		return before, nil
 	}
-	return image, nil
+	if _, _, err := before.Apply(records); err != nil {
+		return nil, fmt.Errorf("a decision does not fit the metadata that it was taken on: %w", err)
+	}
+	// What Apply was given belongs to its image, which is not that of the decision.
+	p := &proposal{term: term, decision: metadata.EncodeDecision(nil, records), outcome: make(chan error, 1)}
+	if len(p.decision) > q.journal.limit {
+		return nil, fmt.Errorf("a decision of %d bytes is beyond the %d that fit a segment of the metadata log; ask for less at once: %w",
+			len(p.decision), q.journal.limit, kerr.PolicyViolation)
+	}
+	if err := q.replica.propose(p); err != nil {
+		return nil, err
+	}
+	if err := <-p.outcome; err != nil {
+		return nil, err
+	}
+	return p.image, nil
 }
 
-func (q *Quorum) observing() []func(*metadata.Image, *metadata.Delta) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.observers
-}
-
-// Close waits for the decision that is being taken; none is taken afterwards.
-// The image stays readable.
+// Close waits for the decision that is being taken, and leaves the quorum; none
+// is taken here afterwards. The image stays readable.
 func (q *Quorum) Close() error {
+	var err error
 	q.once.Do(func() {
 		<-q.turn
 		close(q.closed)
+		err = q.replica.stop()
 	})
-	return nil
+	return err
 }

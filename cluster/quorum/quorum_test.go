@@ -35,14 +35,16 @@ type node struct {
 	dir *log.Dir
 }
 
-func openNode(fsys disk.FS, c Config) (*node, error) {
+func openNode(fsys disk.FS, c Config) (*node, error) { return openNodeTo(fsys, c, nil) }
+
+func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*node, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir, err := log.OpenDir("/data", log.DirConfig{NodeID: c.NodeID, RetentionInterval: time.Second, CheckpointInterval: time.Minute},
 		log.Deps{FS: fsys, Logger: logger, Observe: deaf{}})
 	if err != nil {
 		return nil, err
 	}
-	q, err := Open(c, Deps{Dir: dir, FS: fsys, Logger: logger})
+	q, err := Open(c, Deps{Dir: dir, FS: fsys, Logger: logger, Send: send})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -71,6 +73,8 @@ func (n *node) mustStop(t testing.TB) {
 func nextIDs(img *metadata.Image) ([]metadata.Record, error) {
 	return []metadata.Record{&metadata.ProducerIDsAllocated{Next: img.NextProducerID + 10}}, nil
 }
+
+func nothing(*metadata.Image) ([]metadata.Record, error) { return nil, nil }
 
 func createTopic(name string) func(*metadata.Image) ([]metadata.Record, error) {
 	return func(*metadata.Image) ([]metadata.Record, error) {

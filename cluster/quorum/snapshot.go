@@ -21,14 +21,16 @@ import (
 const (
 	snapshotSuffix     = ".image"
 	snapshotVersion    = 0
-	snapshotHeaderSize = 1 + 8 + 4
+	snapshotHeaderSize = 1 + 8 + 8 + 4
 	snapshotBatchBytes = 256 << 10
 	snapshotGrowth     = 4 // times its size in log is what the next snapshot waits for
 )
 
 // interval is how many bytes of log may follow a snapshot of the given size
 // before the next is worth its cost.
-func (q *Quorum) interval(size int) int64 { return max(q.snapshotBytes, snapshotGrowth*int64(size)) }
+func (q *Quorum) interval(size int) int64 {
+	return max(q.config.SnapshotBytes, snapshotGrowth*int64(size))
+}
 
 func (q *Quorum) announceGrowth(s *state) {
 	if s.written < q.due.Load() {
@@ -59,31 +61,50 @@ func (q *Quorum) snapshot() {
 	if s.written < q.due.Load() {
 		return
 	}
-	size, err := q.journal.saveSnapshot(s.image, s.end)
+	size, err := q.journal.saveSnapshot(s)
 	q.due.Store(s.written + q.interval(size))
 	if err != nil {
-		q.logger.Error("a snapshot of the metadata failed; the metadata log stays whole", "offset", s.end, "err", err)
+		q.logger.Error("a snapshot of the metadata failed; the metadata log stays whole", "offset", s.index, "err", err)
 		return
 	}
-	q.logger.Info("wrote a snapshot of the metadata", "offset", s.end, "bytes", size, "topics", s.image.NumTopics())
+	q.logger.Info("wrote a snapshot of the metadata", "offset", s.index, "bytes", size, "topics", s.image.NumTopics())
+	select {
+	case q.replica.snapshots <- s:
+	case <-q.closed:
+	}
 }
 
 // saveSnapshot returns the snapshot's size, as far as it got.
-func (j *journal) saveSnapshot(img *metadata.Image, at int64) (int, error) {
-	data, err := encodeSnapshot(img, at)
+func (j *journal) saveSnapshot(s *state) (int, error) {
+	data, err := encodeSnapshot(s)
 	if err != nil {
 		return 0, fmt.Errorf("encode: %w", err)
 	}
-	if err := disk.WriteFileAtomic(j.fs, j.snapshotFile(at), data); err != nil {
+	if err := disk.WriteFileAtomic(j.fs, j.snapshotFile(s.index), data); err != nil {
 		return len(data), err
 	}
-	return len(data), j.dropBefore(at)
+	return len(data), j.dropBefore(s.index)
 }
 
-// dropBefore lets go of what the snapshot at an offset makes superfluous.
-func (j *journal) dropBefore(at int64) error {
-	if err := j.log.AdvanceStart(at); err != nil {
+// installSnapshot takes a leader's snapshot in place of the log.
+func (j *journal) installSnapshot(data []byte, at uint64) error {
+	if err := disk.WriteFileAtomic(j.fs, j.snapshotFile(at), data); err != nil {
+		return fmt.Errorf("%w: %w", errNotWritten, err)
+	}
+	if err := j.log.StartAt(int64(at)); err != nil {
 		return err
+	}
+	return j.dropBefore(at)
+}
+
+func (j *journal) readSnapshot(at uint64) ([]byte, error) { return j.fs.ReadFile(j.snapshotFile(at)) }
+
+// dropBefore lets go of what the snapshot at an index makes superfluous.
+func (j *journal) dropBefore(at uint64) error {
+	if int64(at) <= j.log.End() {
+		if err := j.log.AdvanceStart(int64(at)); err != nil {
+			return err
+		}
 	}
 	snapshots, err := j.snapshots()
 	for _, older := range snapshots {
@@ -94,42 +115,42 @@ func (j *journal) dropBefore(at int64) error {
 	return err
 }
 
-func (j *journal) snapshotFile(at int64) string {
+func (j *journal) snapshotFile(at uint64) string {
 	return filepath.Join(j.log.Path(), fmt.Sprintf("%020d%s", at, snapshotSuffix))
 }
 
-// snapshots returns the offsets of those that are there.
-func (j *journal) snapshots() ([]int64, error) {
+// snapshots returns the indexes of those that are there, ascending.
+func (j *journal) snapshots() ([]uint64, error) {
 	entries, err := j.fs.ReadDir(j.log.Path())
 	if err != nil {
 		return nil, fmt.Errorf("list the snapshots in %s: %w", j.log.Path(), err)
 	}
-	var all []int64
+	var all []uint64
 	for _, e := range entries {
 		stem, is := strings.CutSuffix(e.Name(), snapshotSuffix)
-		if at, err := strconv.ParseInt(stem, 10, 64); is && err == nil {
+		if at, err := strconv.ParseUint(stem, 10, 63); is && err == nil {
 			all = append(all, at)
 		}
 	}
 	return all, nil
 }
 
-// loadSnapshot returns the image of the newest snapshot, its offset and size;
-// the empty image and 0 where there is none.
-func (j *journal) loadSnapshot() (img *metadata.Image, at int64, size int, err error) {
+// loadSnapshot returns what the newest snapshot holds, and its size; the empty
+// image and 0 where there is none.
+func (j *journal) loadSnapshot() (s *state, size int, err error) {
 	snapshots, err := j.snapshots()
 	if err != nil || len(snapshots) == 0 {
-		return metadata.Empty(), 0, 0, err
+		return &state{image: metadata.Empty()}, 0, err
 	}
-	at = snapshots[len(snapshots)-1]
-	data, err := j.fs.ReadFile(j.snapshotFile(at))
+	at := snapshots[len(snapshots)-1]
+	data, err := j.readSnapshot(at)
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("read the snapshot: %w", err)
+		return nil, 0, fmt.Errorf("read the snapshot: %w", err)
 	}
-	if img, err = decodeSnapshot(data, at); err != nil {
-		return nil, 0, 0, fmt.Errorf("the snapshot %s is damaged; restore it from a backup: %w", j.snapshotFile(at), err)
+	if s, err = decodeSnapshot(data, at); err != nil {
+		return nil, 0, fmt.Errorf("the snapshot %s is damaged; restore it from a backup: %w", j.snapshotFile(at), err)
 	}
-	return img, at, len(data), nil
+	return s, len(data), nil
 }
 
 // snapshotWriter gathers records into batches.
@@ -139,18 +160,19 @@ type snapshotWriter struct {
 	data    []byte
 }
 
-func encodeSnapshot(img *metadata.Image, at int64) ([]byte, error) {
+func encodeSnapshot(s *state) ([]byte, error) {
 	w := &snapshotWriter{now: time.Now().UnixMilli(), builder: record.NewBuilder()}
 	count := uint32(0)
 	var value []byte
-	for range img.Records() {
+	for range s.image.Records() {
 		count++
 	}
 	value = append(value, snapshotVersion)
-	value = binary.BigEndian.AppendUint64(value, uint64(at))
+	value = binary.BigEndian.AppendUint64(value, s.index)
+	value = binary.BigEndian.AppendUint64(value, s.term)
 	value = binary.BigEndian.AppendUint32(value, count)
 	w.builder.Append(w.now, nil, value)
-	for r := range img.Records() {
+	for r := range s.image.Records() {
 		if w.builder.Len() > snapshotBatchBytes {
 			if err := w.flush(); err != nil {
 				return nil, err
@@ -171,8 +193,8 @@ func (w *snapshotWriter) flush() error {
 	return err
 }
 
-func decodeSnapshot(data []byte, at int64) (*metadata.Image, error) {
-	r := &snapshotReader{at: at, img: metadata.Empty()}
+func decodeSnapshot(data []byte, at uint64) (*state, error) {
+	r := &snapshotReader{state: &state{image: metadata.Empty(), index: at}}
 	for len(data) > 0 {
 		batch, rest, err := nextBatch(data, r.next)
 		if err != nil {
@@ -186,15 +208,14 @@ func decodeSnapshot(data []byte, at int64) (*metadata.Image, error) {
 	if r.next != r.count+1 {
 		return nil, fmt.Errorf("holds %d records, its header counts %d", r.next-1, r.count)
 	}
-	return r.img, nil
+	return r.state, nil
 }
 
 // snapshotReader is an image that grows batch by batch.
 type snapshotReader struct {
-	at      int64 // the offset that the header must say
-	next    int64 // records read, the header among them
-	count   int64 // as the header has it
-	img     *metadata.Image
+	state   *state // its index is what the header must say
+	next    int64  // records read, the header among them
+	count   int64  // as the header has it
 	scratch record.Scratch
 }
 
@@ -212,7 +233,7 @@ func (r *snapshotReader) batch(batch record.Batch) error {
 	if err != nil {
 		return err
 	}
-	r.img, _, err = r.img.Apply(records)
+	r.state.image, _, err = r.state.image.Apply(records)
 	return err
 }
 
@@ -223,9 +244,10 @@ func (r *snapshotReader) header(b []byte) error {
 	if len(b) != snapshotHeaderSize {
 		return fmt.Errorf("header of %d bytes, want %d", len(b), snapshotHeaderSize)
 	}
-	if at := int64(binary.BigEndian.Uint64(b[1:])); at != r.at {
-		return fmt.Errorf("header says offset %d, the file's name %d", at, r.at)
+	if at := binary.BigEndian.Uint64(b[1:]); at != r.state.index {
+		return fmt.Errorf("header says offset %d, the file's name %d", at, r.state.index)
 	}
-	r.count = int64(binary.BigEndian.Uint32(b[9:]))
+	r.state.term = binary.BigEndian.Uint64(b[9:])
+	r.count = int64(binary.BigEndian.Uint32(b[17:]))
 	return nil
 }
