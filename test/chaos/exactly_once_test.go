@@ -76,9 +76,9 @@ func newCopying(t *testing.T, seed uint64) *copying {
 	b := startKlamm(t, map[string]string{
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
 		"log.flush.offset.checkpoint.interval.ms":                     "500",
-		"log.segment.bytes":                                           "4194304",
-		"offsets.topic.num.partitions":                                "4",
-		"transaction.state.log.num.partitions":                        "4",
+		"log.segment.bytes":                    "4194304",
+		"offsets.topic.num.partitions":         "4",
+		"transaction.state.log.num.partitions": "4",
 	})
 	cl := newClient(t, patience(b.Addr, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(copyFrom)))
 	c := &copying{

@@ -25,6 +25,7 @@ type client struct {
 	// What the client itself cannot do.
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
+	noTransactions                                                       bool // nor does it read committed records only
 	noMixing                                                             bool // it speaks no assignor that others know, or writes subscriptions that they cannot read
 	readsEmptyAsNull                                                     bool
 	dropsOnLeave                                                         bool // it commits a record that it does not print any more
@@ -33,10 +34,10 @@ type client struct {
 var clients = []client{
 	{name: "java", program: javaProgram},
 	{name: "librdkafka", program: pythonProgram("confluent.py")},
-	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true, dropsOnLeave: true, noAdmin: true},
+	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true, dropsOnLeave: true, noAdmin: true, noTransactions: true},
 	{name: "franz-go", program: goProgram("franz-go")},
-	{name: "sarama", program: goProgram("sarama"), noCooperative: true},
-	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, noMixing: true, noAdmin: true, readsEmptyAsNull: true},
+	{name: "sarama", program: goProgram("sarama"), noCooperative: true, noTransactions: true},
+	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, noMixing: true, noAdmin: true, noTransactions: true, readsEmptyAsNull: true},
 	{name: "kafka-python", program: pythonProgram("kafkapython.py"), noCooperative: true},
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true, noMixing: true},
 }

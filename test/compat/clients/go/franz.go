@@ -72,7 +72,11 @@ func franzConsume(ctx context.Context, j job) error {
 		}
 		start = kgo.NewOffset().AfterMilli(j.number("time"))
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(j.bootstrap), kgo.ConsumeTopics(j.topic), kgo.ConsumeResetOffset(start))
+	opts := []kgo.Opt{kgo.SeedBrokers(j.bootstrap), kgo.ConsumeTopics(j.topic), kgo.ConsumeResetOffset(start)}
+	if j.text("isolation") == "committed" {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
+	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		return err
 	}

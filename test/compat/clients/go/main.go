@@ -32,7 +32,7 @@ func (j job) number(name string) int64 {
 type verb func(context.Context, job) error
 
 var clients = map[string]map[string]verb{
-	"franz-go": {"produce": franzProduce, "consume": franzConsume, "group": franzGroup, "admin": franzAdmin},
+	"franz-go": {"produce": franzProduce, "consume": franzConsume, "group": franzGroup, "copy": franzCopy, "admin": franzAdmin},
 	"sarama":   {"produce": saramaProduce, "consume": saramaConsume, "group": saramaGroup, "admin": saramaAdmin},
 	"kafka-go": {"produce": kafkagoProduce, "consume": kafkagoConsume, "group": kafkagoGroup},
 	"kcat":     {"produce": kcatProduce, "consume": kcatConsume, "group": kcatGroup},

@@ -62,7 +62,7 @@ async function startsAt(time) {
 
 async function consume() {
   const starts = options.from === "time" ? await startsAt(Number(options.time)) : [];
-  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}` });
+  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}`, readUncommitted: options.isolation !== "committed" });
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   let left = Number(options.count);
@@ -113,6 +113,37 @@ async function group() {
   emit("left");
 }
 
+async function copy() {
+  const consumer = kafka.consumer({ groupId: options.group, readUncommitted: false });
+  const producer = kafka.producer({ transactionalId: options.id, idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  const write = async (partition, messages) => {
+    const transaction = await producer.transaction();
+    const again = messages.map(({ timestamp, key, value, headers }) => ({ partition, timestamp, key, value, headers }));
+    await transaction.send({ topic: options.to, acks: -1, messages: again });
+    const offset = String(Number(messages.at(-1).offset) + 1);
+    await transaction.sendOffsets({ consumerGroupId: options.group, topics: [{ topic, partitions: [{ partition, offset }] }] });
+    return transaction;
+  };
+  let left = Number(options.count);
+  await new Promise((resolve, reject) => {
+    const eachBatch = async ({ batch, resolveOffset }) => {
+      await (await write(batch.partition, batch.messages)).abort();
+      await (await write(batch.partition, batch.messages)).commit();
+      resolveOffset(batch.lastOffset());
+      emit("copied", { index: batch.messages.length });
+      left -= batch.messages.length;
+      if (left <= 0) resolve();
+    };
+    consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch }).catch(reject);
+  });
+  await consumer.disconnect();
+  await producer.disconnect();
+  emit("left");
+}
+
 async function admin() {
   const client = kafka.admin();
   const kept = `${topic}-kept`;
@@ -147,7 +178,7 @@ async function admin() {
 }
 
 try {
-  await { produce, consume, group, admin }[verb]();
+  await { produce, consume, group, copy, admin }[verb]();
   exit(0);
 } catch (err) {
   emit("error", { message: String(err.stack) });

@@ -42,6 +42,7 @@ def consumer_for(bootstrap, options):
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "heartbeat.interval.ms": 500,
+        "isolation.level": "read_committed" if options.get("isolation") == "committed" else "read_uncommitted",
         "partition.assignment.strategy": "cooperative-sticky" if options.get("strategy") == "cooperative" else "range",
     })
 
@@ -101,6 +102,40 @@ def commit(consumer):
             raise
 
 
+def copy(bootstrap, topic, options):
+    consumer = consumer_for(bootstrap, {**options, "isolation": "committed"})
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": options["id"]})
+    producer.init_transactions(60)
+    consumer.subscribe([topic])
+    left = int(options["count"])
+
+    def write(messages):
+        producer.begin_transaction()
+        next_offset = {}
+        for m in messages:
+            producer.produce(options["to"], m.value(), m.key(), m.partition(), timestamp=m.timestamp()[1], headers=m.headers())
+            next_offset[m.partition()] = m.offset() + 1
+        offsets = [TopicPartition(topic, p, offset) for p, offset in next_offset.items()]
+        producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), 60)
+
+    while left > 0:
+        messages = consumer.consume(10, 0.5)
+        if not messages:
+            continue
+        for message in messages:
+            if message.error():
+                raise KafkaException(message.error())
+        write(messages)
+        producer.flush(60)
+        producer.abort_transaction(60)
+        write(messages)
+        producer.commit_transaction(60)
+        left -= len(messages)
+        emit("copied", index=len(messages))
+    consumer.close()
+    emit("left")
+
+
 def only(futures):
     """The one result of what an admin client asked for."""
     (future,) = futures.values()
@@ -145,4 +180,4 @@ def admin_group(client, name, kept):
         answer("group gone")
 
 
-main({"produce": produce, "consume": consume, "group": group, "admin": admin})
+main({"produce": produce, "consume": consume, "group": group, "copy": copy, "admin": admin})

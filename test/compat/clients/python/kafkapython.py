@@ -30,7 +30,12 @@ def produce(bootstrap, topic, options):
 
 
 def consume(bootstrap, topic, options):
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", group_id=None)
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        group_id=None,
+        isolation_level="read_committed" if options.get("isolation") == "committed" else "read_uncommitted",
+    )
     partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
     if options.get("from") == "time":
@@ -84,6 +89,44 @@ def group(bootstrap, topic, options):
     emit("left")
 
 
+def copy(bootstrap, topic, options):
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=options["group"],
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
+    producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=options["id"])
+    producer.init_transactions()
+    left = int(options["count"])
+
+    def write(polled):
+        producer.begin_transaction()
+        for records in polled.values():
+            for r in records:
+                producer.send(options["to"], r.value, r.key, partition=r.partition, timestamp_ms=r.timestamp, headers=r.headers)
+        offsets = {p: OffsetAndMetadata(records[-1].offset + 1, "", -1) for p, records in polled.items()}
+        producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
+
+    while left > 0:
+        polled = consumer.poll(500, max_records=10)
+        if not polled:
+            continue
+        write(polled)
+        producer.flush(60)
+        producer.abort_transaction()
+        write(polled)
+        producer.commit_transaction()
+        count = sum(len(records) for records in polled.values())
+        left -= count
+        emit("copied", index=count)
+    producer.close()
+    consumer.close(autocommit=False)
+    emit("left")
+
+
 def admin(bootstrap, topic, _):
     client, kept = KafkaAdminClient(bootstrap_servers=bootstrap), TopicPartition(topic + "-kept", 0)
     client.create_topics({topic: {"num_partitions": 2, "replication_factor": 1, "configs": {"retention.ms": "3600000"}}})
@@ -116,4 +159,4 @@ def admin(bootstrap, topic, _):
     client.close()
 
 
-main({"produce": produce, "consume": consume, "group": group, "admin": admin})
+main({"produce": produce, "consume": consume, "group": group, "copy": copy, "admin": admin})

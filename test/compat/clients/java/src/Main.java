@@ -43,6 +43,7 @@ public final class Main {
                 case "produce" -> job.produce();
                 case "consume" -> job.consume();
                 case "group" -> job.group();
+                case "copy" -> new Copy(job.bootstrap, job.topic, job.options).run();
                 case "admin" -> new Administration(job.bootstrap, job.topic).run();
                 default -> throw new IllegalArgumentException("no such verb: " + args[0]);
             }
@@ -86,6 +87,7 @@ public final class Main {
             "heartbeat.interval.ms", 500,
             "partition.assignment.strategy", List.of(cooperative ? CooperativeStickyAssignor.class : RangeAssignor.class)));
         if (options.containsKey("group")) config.put("group.id", options.get("group"));
+        if ("committed".equals(options.get("isolation"))) config.put("isolation.level", "read_committed");
         if (options.containsKey("count")) config.put("max.poll.records", 1); // none is read beyond the count
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
