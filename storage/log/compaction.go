@@ -69,7 +69,7 @@ func (l *Log) compactRange(firstDirty int64, now time.Time) (retain.CompactPolic
 		MinDirtyRatio: c.MinDirtyRatio, MinLagMs: c.MinCompactionLag.Milliseconds(), MaxLagMs: c.MaxCompactionLag.Milliseconds(),
 	}
 	segments := l.describe()
-	if c.MaxCompactionLag < math.MaxInt64/time.Millisecond*time.Millisecond {
+	if policy.MaxLagMs < math.MaxInt64/int64(time.Millisecond) {
 		for i, s := range *l.segments.Load() {
 			if i+1 < len(segments) && segments[i+1].BaseOffset > firstDirty {
 				segments[i].FirstTimestamp = s.loadFirstTimestamp()

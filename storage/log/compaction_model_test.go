@@ -167,8 +167,8 @@ func newest(records []keyed) map[string]keyed {
 	return last
 }
 
-// committedRecords are what a reader of committed records is given from from on,
-// which it reads as clients do. Offsets must rise.
+// committedRecords are what a reader of committed records is given of the offsets
+// from one up to another, which it reads as clients do. Offsets must rise.
 func committedRecords(l *Log, from, to int64) (found []keyed, err error) {
 	aborts, err := l.AbortedTransactions(from, to)
 	if err != nil {

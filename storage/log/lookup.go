@@ -58,8 +58,8 @@ func (l *Log) searchTime(s *segment, timestamp, upTo int64) (found TimestampOffs
 	}
 	from := max(entry.offset, l.Start())
 	size := s.size.Load()
-	position, _, any, err := s.locate(from, size)
-	if err != nil || !any {
+	position, _, holds, err := s.locate(from, size)
+	if err != nil || !holds {
 		return found, false, err
 	}
 	err = s.headers(position, size, func(header record.Batch, at int64) error {

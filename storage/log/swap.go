@@ -187,19 +187,19 @@ func (l *Log) nameSwapped(s *segment) error {
 
 // finishSwaps goes on with what a stop interrupted, when the log is opened. It
 // reports whether there was anything.
-func (l *Log) finishSwaps(entries []fs.DirEntry) (any bool, err error) {
+func (l *Log) finishSwaps(entries []fs.DirEntry) (found bool, err error) {
 	for _, entry := range entries {
-		stem, found := strings.CutSuffix(entry.Name(), ".log"+swapSuffix)
+		stem, swapped := strings.CutSuffix(entry.Name(), ".log"+swapSuffix)
 		base, err := strconv.ParseInt(stem, 10, 64)
-		if !found || err != nil || segmentName(base) != stem {
+		if !swapped || err != nil || segmentName(base) != stem {
 			continue
 		}
-		any = true
+		found = true
 		if err := l.finishSwapAt(base, entries); err != nil {
 			return true, fmt.Errorf("go on with a compaction that a stop interrupted: %w", err)
 		}
 	}
-	return any, nil
+	return found, nil
 }
 
 func (l *Log) finishSwapAt(base int64, entries []fs.DirEntry) error {

@@ -76,12 +76,12 @@ func (t *transactions) data(b record.Batch) bool {
 // for the index.
 func (t *transactions) control(b record.Batch) (spent bool, ended *AbortedTxn, err error) {
 	t.begin(b.LastOffset())
-	kind, any, err := markerKind(b)
+	kind, found, err := markerKind(b)
 	if err != nil {
 		return false, nil, err
 	}
 	switch {
-	case !any:
+	case !found:
 		return true, nil, nil // only what compaction left of one
 	case kind == record.ControlAbort:
 		a := t.aborted[b.ProducerID()]
@@ -98,15 +98,15 @@ func (t *transactions) control(b record.Batch) (spent bool, ended *AbortedTxn, e
 	return false, nil, nil
 }
 
-// markerKind is the kind of a control batch's record; any is false where there
+// markerKind is the kind of a control batch's record; found is false where there
 // is none. A kind that is not known is -1.
-func markerKind(b record.Batch) (kind int16, any bool, err error) {
+func markerKind(b record.Batch) (kind int16, found bool, err error) {
 	err = b.Each(&record.Scratch{}, len(b), func(r *record.Record) error {
-		any, kind = true, -1
+		found, kind = true, -1
 		if _, k, known := record.ControlType(r.Key); known {
 			kind = k
 		}
 		return nil
 	})
-	return kind, any, err
+	return kind, found, err
 }
