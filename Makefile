@@ -7,7 +7,7 @@ SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help build run test unit compat chaos race lint bench fuzz clean
+.PHONY: help build run test unit compat chaos race lint bench bench-compaction fuzz clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s%s\n' "$$name" "$$text"; done
@@ -39,6 +39,9 @@ lint: ## gofmt and golangci-lint
 
 bench: ## Klamm and Apache Kafka in turn, as the table of the README
 	$(GO) run ./test/bench
+
+bench-compaction: ## the same for the compaction of 10 million records; checks what is left
+	$(GO) run ./test/bench/compaction
 
 fuzz: ## every fuzz target for FUZZ_TIME
 	@$(GO) list -f '{{$$d := .ImportPath}}{{range .TestGoFiles}}{{$$d}} {{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... \
