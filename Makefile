@@ -10,7 +10,7 @@ SHELL         := bash
 .PHONY: help build run test unit compat chaos race lint bench bench-compaction fuzz clean
 
 help: ## say what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-8s%s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
 
 build: ## build bin/klamm
 	@$(GO) build -trimpath -o bin/klamm ./cmd/klamm
