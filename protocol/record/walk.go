@@ -106,9 +106,16 @@ func (b Batch) Check(s *Scratch, limit int) (Summary, error) {
 	if b.Count() <= 0 || b.LastOffsetDelta() != b.Count()-1 {
 		return sum, fmt.Errorf("%w: the batch counts %d records for %d offsets", ErrInvalidRecord, b.Count(), int64(b.LastOffsetDelta())+1)
 	}
-	// Count deltas that rise strictly within [0, Count) leave no gap, so Each proves the offsets.
+	plain, err := s.unpack(b, limit)
+	if err != nil {
+		return sum, err
+	}
+	if quick, ok := b.summarize(plain); ok {
+		return quick, nil
+	}
+	// Count deltas that rise strictly within [0, Count) leave no gap, so the walk proves the offsets.
 	first := true
-	err := b.Each(s, limit, func(r *Record) error {
+	err = b.walk(plain, &s.record, func(r *Record, _ int) error {
 		sum.add(r, b.Timestamp(r), first)
 		first = false
 		return nil
