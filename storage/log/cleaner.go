@@ -154,9 +154,6 @@ func (w *compactor) once(ctx context.Context, now time.Time) bool {
 	p.keys = retain.NewOffsetMap(w.config.DedupeBytes/int64(max(1, w.config.Threads)), w.config.LoadFactor)
 	began := time.Now()
 	firstDirty, err := p.run(ctx)
-	if err == nil {
-		err = p.log.dir.storeCompacted(p.log, firstDirty)
-	}
 	w.trim()
 	w.cleaner.ended(w, p, time.Since(began), firstDirty, err)
 	return err == nil

@@ -345,6 +345,38 @@ func TestDeletionEndsAPass(t *testing.T) {
 	}
 }
 
+// A truncation lets a pass end before it cuts, and what is appended after it is
+// compacted as if nothing had been there.
+func TestTruncationEndsAPass(t *testing.T) {
+	d, l := openCompacted(t, durableFolder(t), compactConfig())
+	fill(t, l, testTime, strings.Repeat("a b c d e f ", 50))
+	compactAll(t, testCleaner(d, 1<<20), testTime)
+	fill(t, l, testTime, "a b c d e f")
+	config := testCleaner(d, 1<<20).config
+	config.BytesPerSecond = 1 // a pass that does not end by itself
+	c := NewCleaner(config, []*Dir{d}, d.logger)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	for c.State(time.Now()).Logs[0].Progress == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.TruncateTo(299); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil || c.State(time.Now()).Failures > 0 {
+		t.Errorf("%v, %+v", err, c.State(time.Now()))
+	}
+	if got := d.compactedTo(l); got != 299 {
+		t.Errorf("compacted to %d, want 299", got)
+	}
+	wantKeys(t, l, "a@294 b@295 c@296 d@297 e@298")
+	fill(t, l, testTime, "a g")
+	compactAll(t, testCleaner(d, 1<<20), testTime)
+	wantKeys(t, l, "b@295 c@296 d@297 e@298 a@299 g@300")
+}
+
 // What is read and written keeps to the pace, and a change of the configuration
 // counts at once.
 func TestPaceOfCompaction(t *testing.T) {

@@ -23,8 +23,8 @@ import (
 // look at: a start never has to recover what a pass has written, and a flush never
 // meets a segment that was replaced.
 
-// errAbandoned says that a pass ended because its log is deleted, or not to be
-// compacted any more.
+// errAbandoned says that a pass ended because its log is deleted or truncated, or
+// not to be compacted any more.
 var errAbandoned = errors.New("the log is not compacted any more")
 
 // unreadable says that a log cannot be compacted because of what it holds. To try
@@ -81,7 +81,8 @@ func (l *Log) compactRange(firstDirty int64, now time.Time) (retain.CompactPolic
 	}, now.UnixMilli())
 }
 
-// run compacts, and returns the offset before which nothing is dirty now.
+// run compacts, writes down up to where, and returns that: the offset before which
+// nothing is dirty now.
 func (p *pass) run(ctx context.Context) (firstDirty int64, err error) {
 	l := p.log
 	l.compactMu.Lock()
@@ -102,7 +103,19 @@ func (p *pass) run(ctx context.Context) (firstDirty int64, err error) {
 	if err != nil || taken == p.scope.FirstDirty {
 		return taken, err
 	}
-	return taken, p.copyAll(ctx, taken)
+	if err := p.copyAll(ctx, taken); err != nil {
+		return 0, err
+	}
+	return taken, l.dir.storeCompacted(l, taken)
+}
+
+// interruptCompaction lets a pass that runs end, and keeps others and retention
+// from the log until the function is called that it returns.
+func (l *Log) interruptCompaction() (goOn func()) {
+	l.interrupted.Add(1)
+	l.compactMu.Lock()
+	l.interrupted.Add(-1)
+	return l.compactMu.Unlock
 }
 
 // takeSegments notes the segments that the range touches.
@@ -129,7 +142,7 @@ func (p *pass) check(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case p.log.closed.Load() || !p.log.Config().Compact:
+	case p.log.closed.Load() || p.log.interrupted.Load() > 0 || !p.log.Config().Compact:
 		return errAbandoned
 	}
 	return p.log.Failed()

@@ -322,8 +322,7 @@ func (d *Dir) Delete(tp protocol.TopicPartition) error {
 		return fmt.Errorf("delete the log of %s: %w", tp, kerr.UnknownTopicOrPartition)
 	}
 	l.abandon()
-	l.compactMu.Lock() // until a compaction has noticed: it must not write into the next folder of this name
-	defer l.compactMu.Unlock()
+	defer l.interruptCompaction()() // it must not write into the next folder of this name
 	away := d.file(awayName(tp, "delete"))
 	if err := d.fs.Rename(l.path, away); err != nil {
 		return fmt.Errorf("delete the log of %s: %w", tp, err)
@@ -390,6 +389,22 @@ func (d *Dir) compactedTo(l *Log) int64 {
 		return offset
 	}
 	return -1
+}
+
+// lowerCompacted says that what lies at offset and above in a log is not
+// compacted. The caller holds checkpointMu.
+func (d *Dir) lowerCompacted(l *Log, offset int64) error {
+	d.mu.Lock()
+	before, known := d.compacted[l.TopicPartition]
+	if known && before > offset {
+		d.compacted[l.TopicPartition] = offset
+	}
+	all := maps.Clone(d.compacted)
+	d.mu.Unlock()
+	if !known || before <= offset {
+		return nil
+	}
+	return writeOffsetCheckpoint(d.fs, d.file(compactedFile), all)
 }
 
 // storeCompacted writes down up to where a log was compacted.

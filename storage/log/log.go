@@ -54,9 +54,10 @@ type Log struct {
 
 	snapshotMu sync.Mutex // held while a producers' snapshot is written; taken after mu
 
-	// compactMu is held during compaction, during retention, and by a deletion
-	// that waits for either; taken before mu and the Dir's checkpointMu.
-	compactMu sync.Mutex
+	// compactMu is held during compaction and retention, and by truncations and a
+	// deletion, which wait for either; taken before mu and the Dir's checkpointMu.
+	compactMu   sync.Mutex
+	interrupted atomic.Int32 // who waits for compactMu and lets a compaction end
 
 	// Set while the log is opened, not changed later.
 	abortsLost bool // which transactions were aborted is not known for all of the log

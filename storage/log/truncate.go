@@ -25,13 +25,14 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.Failed(); err != nil {
 		return storageError(err)
 	}
+	if offset >= l.End() {
+		return nil
+	}
+	defer l.interruptCompaction()()
 	l.dir.checkpointMu.Lock()
 	defer l.dir.checkpointMu.Unlock()
 	l.flushMu.Lock()
 	defer l.flushMu.Unlock()
-	if offset >= l.End() {
-		return nil
-	}
 	if offset < l.Start() {
 		return fmt.Errorf("truncate %s to %d: it starts at %d: %w", l, offset, l.Start(), kerr.OffsetOutOfRange)
 	}
@@ -45,9 +46,13 @@ func (l *Log) TruncateTo(offset int64) error {
 	return nil
 }
 
-// lowerRecoveryPoint sees to it that a stop does not take what is appended from
-// offset on for durable. The caller holds the Dir's checkpointMu.
+// lowerRecoveryPoint sees to it that neither a stop takes what is appended from
+// offset on for durable, nor compaction for compacted. The caller holds the Dir's
+// checkpointMu.
 func (l *Log) lowerRecoveryPoint(offset int64) error {
+	if err := l.dir.lowerCompacted(l, offset); err != nil {
+		return err
+	}
 	if l.recoveryPoint <= offset {
 		return nil
 	}
@@ -215,6 +220,7 @@ func (l *Log) StartAt(offset int64) error {
 	if err := l.Failed(); err != nil {
 		return storageError(err)
 	}
+	defer l.interruptCompaction()()
 	l.dir.checkpointMu.Lock()
 	defer l.dir.checkpointMu.Unlock()
 	l.flushMu.Lock()
