@@ -41,7 +41,15 @@ func (c coordinatorLog) Verify(producerID int64, epoch int16) uint64 {
 
 // WhenCommitted calls done once the record at offset is committed or lost.
 func (c coordinatorLog) WhenCommitted(offset int64, done func(error)) {
-	c.partition.WhenCommitted(offset, time.Time{}, done)
+	c.partition.WhenCommitted(offset, time.Time{}, alone(done))
+}
+
+// alone is for who has nothing to do with what is committed at the same time.
+func alone(done func(error)) func(error) func() {
+	return func(err error) func() {
+		done(err)
+		return nil
+	}
 }
 
 // Replay hands every batch from the log's start to its end to apply. A batch is

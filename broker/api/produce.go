@@ -49,7 +49,9 @@ func (h *Handler) produce(r *listener.Request, req *kmsg.ProduceRequest) {
 		p.appendTopic(req, i)
 	}
 	r.ReleaseBody()
-	p.done(1)
+	if send := p.done(); send != nil {
+		send()
+	}
 }
 
 // pendingProduce is a Produce request whose answer is being put together. Each
@@ -215,30 +217,31 @@ func (p *pendingProduce) awaitCommit(req *kmsg.ProduceRequest, partition *replic
 	p.left.Add(1)
 	deadline := p.request.Received.Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	version := req.Version
-	partition.WhenCommitted(last, deadline, func(err error) {
+	partition.WhenCommitted(last, deadline, func(err error) func() {
 		if err != nil {
 			answer.ErrorCode = p.errorCode(version, err)
 			answer.ErrorMessage = protocol.ErrorMessage(err)
 			answer.BaseOffset, answer.LogAppendTime = -1, -1
 		}
-		p.done(1)
+		return p.done()
 	})
 }
 
-// done gives up n shares and replies with the last.
-func (p *pendingProduce) done(n int32) {
-	if p.left.Add(-n) > 0 {
-		return
+// done gives up a share and replies with the last. It returns what sends the
+// reply, nil for nothing to be sent now.
+func (p *pendingProduce) done() (send func()) {
+	if p.left.Add(-1) > 0 {
+		return nil
 	}
 	if p.acks != 0 {
-		p.request.ReplyMsg(p.response)
-		return
+		return p.request.SettleMsg(p.response)
 	}
 	if err := p.firstError(); err != nil {
 		p.request.Hangup(err) // with acks=0 a lost connection is all that tells the producer
-		return
+		return nil
 	}
 	p.request.ReplyNothing()
+	return nil
 }
 
 func (p *pendingProduce) firstError() error {

@@ -93,12 +93,20 @@ func (c *Conn) begin(r *Request) bool {
 
 // finish takes r's answer, and sends what its turn has come for.
 func (c *Conn) finish(r *Request, a answer, hangup error) {
+	if w := c.settle(r, a, hangup); w != nil {
+		w.start()
+	}
+}
+
+// settle takes r's answer. Where its turn has come and nobody writes, it returns
+// the writer that the caller is to start.
+func (c *Conn) settle(r *Request, a answer, hangup error) *writer {
 	r.letGo()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		a.release()
-		return
+		return nil
 	}
 	r.answer, r.hangup, r.ready = a, hangup, true
 	if hangup != nil && r.overlaps {
@@ -107,11 +115,11 @@ func (c *Conn) finish(r *Request, a answer, hangup error) {
 	}
 	if c.writing || c.queue.head != r {
 		c.mu.Unlock()
-		return
+		return nil
 	}
 	c.writing = true
 	c.mu.Unlock()
-	newWriter(c).start()
+	return newWriter(c)
 }
 
 // takeReady hands the writer its next answers, after those it has sent. With nil

@@ -14,7 +14,7 @@ import (
 )
 
 // Request is one request of a client. It is finished exactly once, by Reply,
-// ReplyMsg, ReplyNothing or Hangup, from any goroutine.
+// ReplyMsg, SettleMsg, ReplyNothing or Hangup, from any goroutine.
 type Request struct {
 	Key, Version  int16
 	CorrelationID int32
@@ -61,15 +61,27 @@ func (r *Request) Reply(parts ...Part) {
 
 // ReplyMsg answers with a message, encoded at the request's version.
 func (r *Request) ReplyMsg(msg kmsg.Response) {
+	if send := r.SettleMsg(msg); send != nil {
+		send()
+	}
+}
+
+// SettleMsg is ReplyMsg that leaves the sending to the caller, who is to call what
+// it returns, if that is not nil, before long: what is settled meanwhile on the
+// same connection is sent with it, by one system call.
+func (r *Request) SettleMsg(msg kmsg.Response) (send func()) {
 	buf := getBuffer(4096)
 	msg.SetVersion(r.Version)
 	buf.b = msg.AppendTo(r.appendHead(buf.b[:0], 0))
 	binary.BigEndian.PutUint32(buf.b, uint32(len(buf.b)-4))
 	if !r.finishOnce() {
 		buf.put()
-		return
+		return nil
 	}
-	r.Conn.finish(r, answer{encoded: buf}, nil)
+	if w := r.Conn.settle(r, answer{encoded: buf}, nil); w != nil {
+		return w.start
+	}
+	return nil
 }
 
 // ReplyNothing ends a request that has no answer, such as a Produce with acks=0.

@@ -118,7 +118,7 @@ func (p *Partition) Append(records []byte, o log.AppendOptions) (log.AppendResul
 // WhenCommitted calls done(nil) once the record at offset is committed, or
 // done(err) when the partition failed or deadline passed before. See
 // [wait.Acks.When].
-func (p *Partition) WhenCommitted(offset int64, deadline time.Time, done func(error)) {
+func (p *Partition) WhenCommitted(offset int64, deadline time.Time, done func(error) (then func())) {
 	p.acks.When(offset, deadline, done)
 }
 

@@ -69,7 +69,7 @@ func appendOne(p *Partition) (log.AppendResult, error) {
 // committed waits for the answer about an offset.
 func committed(p *Partition, offset int64, patience time.Duration) error {
 	answer := make(chan error, 1)
-	p.WhenCommitted(offset, time.Now().Add(patience), func(err error) { answer <- err })
+	p.WhenCommitted(offset, time.Now().Add(patience), func(err error) func() { answer <- err; return nil })
 	return <-answer
 }
 
@@ -193,7 +193,7 @@ func TestRemoveAnswersWhatWaits(t *testing.T) {
 	s := NewSet()
 	p, other := lead(t, s, 0), lead(t, s, 1)
 	answer, poll := make(chan error, 1), wait.NewPoll()
-	p.WhenCommitted(9, time.Time{}, func(err error) { answer <- err })
+	p.WhenCommitted(9, time.Time{}, func(err error) func() { answer <- err; return nil })
 	p.Polls().Add(poll)
 	if removed := s.Remove("flights"); len(removed) != 2 {
 		t.Errorf("%d partitions were removed", len(removed))

@@ -26,14 +26,17 @@ type Acks struct {
 type ack struct {
 	offset   int64
 	deadline time.Time // zero: waits as long as it takes
-	done     func(error)
+	done     func(error) (then func())
 }
 
 // When calls done(nil) once offset is below what [Acks.Advance] reached, or
 // done(err) when the partition failed or deadline passed first (a zero deadline
 // never does). done runs exactly once: at once on the caller's goroutine where
 // nothing is left to wait for, else on the goroutine that moved the partition.
-func (a *Acks) When(offset int64, deadline time.Time, done func(error)) {
+//
+// What done returns, if not nil, runs when all that were set free with it are
+// told: so the answers to many requests of one client can leave together.
+func (a *Acks) When(offset int64, deadline time.Time, done func(error) (then func())) {
 	a.mu.Lock()
 	if offset < a.reached || a.failed != nil {
 		err := a.failed
@@ -41,7 +44,9 @@ func (a *Acks) When(offset int64, deadline time.Time, done func(error)) {
 			err = nil
 		}
 		a.mu.Unlock()
-		done(err)
+		if then := done(err); then != nil {
+			then()
+		}
 		return
 	}
 	a.insert(ack{offset: offset, deadline: deadline, done: done})
@@ -123,7 +128,13 @@ func (a *Acks) Fail(err error) {
 }
 
 func finish(freed []ack, err error) {
+	var last []func()
 	for _, w := range freed {
-		w.done(err)
+		if then := w.done(err); then != nil {
+			last = append(last, then)
+		}
+	}
+	for _, then := range last {
+		then()
 	}
 }

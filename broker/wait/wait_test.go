@@ -20,11 +20,18 @@ func TestAcksAnswerExactlyOnceAndInOrder(t *testing.T) {
 			if rapid.Bool().Draw(t, "wait") {
 				at := rapid.Int64Range(0, 100).Draw(t, "offset")
 				waiting = append(waiting, at)
-				acks.When(at, time.Time{}, func(err error) {
+				acks.When(at, time.Time{}, func(err error) func() {
 					if err != nil {
 						t.Fatalf("offset %d: %v", at, err)
 					}
 					answered = append(answered, at)
+					return func() {
+						for _, w := range waiting {
+							if w < reached && !slices.Contains(answered, w) {
+								t.Fatalf("what %d returned ran before %d was told", at, w)
+							}
+						}
+					}
 				})
 			} else {
 				reached = max(reached, rapid.Int64Range(0, 100).Draw(t, "end"))
@@ -48,7 +55,7 @@ func TestAcksExpireOnlyTheLate(t *testing.T) {
 	var acks Acks
 	start := time.Unix(0, 0)
 	got := map[int64]error{}
-	note := func(at int64) func(error) { return func(err error) { got[at] = err } }
+	note := func(at int64) func(error) func() { return func(err error) func() { got[at] = err; return nil } }
 	acks.When(1, start.Add(time.Second), note(1))
 	acks.When(2, start.Add(3*time.Second), note(2))
 	acks.When(3, time.Time{}, note(3))
@@ -67,7 +74,7 @@ func TestAcksFailNowAndLater(t *testing.T) {
 	var acks Acks
 	acks.Advance(5)
 	var got []error
-	note := func(err error) { got = append(got, err) }
+	note := func(err error) func() { got = append(got, err); return nil }
 	acks.When(7, time.Time{}, note)
 	acks.Fail(errLost)
 	acks.When(8, time.Time{}, note)
