@@ -291,8 +291,8 @@ func TestImplicitPartitions(t *testing.T) {
 	}
 }
 
-// TestLateRequestsOfOldClients: a client without an epoch for each transaction goes
-// on on a new connection; what it had sent on the old one may not end its next
+// TestLateRequestsOfOldClients: a client without an epoch for each transaction comes
+// back on a new connection; what it had sent on the old one may not end its next
 // transaction, nor take partitions into it.
 func TestLateRequestsOfOldClients(t *testing.T) {
 	t.Parallel()

@@ -66,7 +66,9 @@ func (h *Handler) newFetch(r *listener.Request, req *kmsg.FetchRequest, session 
 }
 
 func (h *Handler) fetchTarget(r *listener.Request, req *kmsg.FetchRequest, w fetchsession.Wanted) fetchTarget {
-	name, partition, err := w.Topic, (*replica.Partition)(nil), error(nil)
+	var partition *replica.Partition
+	var err error
+	name := w.Topic
 	if req.Version >= 13 {
 		name, partition, err = h.partitions.GetByID(w.ID, w.Partition)
 	} else {

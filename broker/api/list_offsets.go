@@ -104,7 +104,7 @@ func (h *Handler) listOffset(r *listener.Request, req *kmsg.ListOffsetsRequest, 
 func lookUp(p *replica.Partition, timestamp, end int64) (log.TimestampOffset, error) {
 	start := p.Log().Start()
 	var found log.TimestampOffset
-	var any bool
+	var exists bool
 	var err error
 	switch timestamp {
 	case latest:
@@ -114,14 +114,14 @@ func lookUp(p *replica.Partition, timestamp, end int64) (log.TimestampOffset, er
 	case latestTiered, earliestToUpload:
 		return nowhere, nil // nothing is ever tiered
 	case maxTimestamp:
-		found, any, err = p.Log().MaxTimestamp(end)
+		found, exists, err = p.Log().MaxTimestamp(end)
 	default:
-		found, any, err = p.Log().OffsetForTimestamp(timestamp, end)
+		found, exists, err = p.Log().OffsetForTimestamp(timestamp, end)
 	}
 	if err != nil {
 		return nowhere, fmt.Errorf("list offsets of %s: %w", p, err)
 	}
-	if !any {
+	if !exists {
 		return nowhere, nil
 	}
 	return found, nil

@@ -92,7 +92,7 @@ func (h *Handler) metadataTopics(r *listener.Request, req *kmsg.MetadataRequest,
 	if wantsAllTopics(req) {
 		for t := range img.Topics() {
 			if h.allowed(r, security.Describe, topicResource(t.Name)) {
-				topics = append(topics, h.metadataTopic(r, req, img, t))
+				topics = append(topics, h.metadataTopic(r, req, t))
 			}
 		}
 		return topics
@@ -117,7 +117,7 @@ func (h *Handler) askedTopic(r *listener.Request, req *kmsg.MetadataRequest, img
 	if err != nil {
 		return refusedTopic(asked, err), err
 	}
-	return h.metadataTopic(r, req, img, t), nil
+	return h.metadataTopic(r, req, t), nil
 }
 
 // findTopic finds a topic by its name, or by its id where no name is given. A
@@ -143,7 +143,7 @@ func (h *Handler) findTopic(r *listener.Request, img *metadata.Image, name *stri
 	return nil, kerr.UnknownTopicOrPartition
 }
 
-func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image, t *metadata.Topic) kmsg.MetadataResponseTopic {
+func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, t *metadata.Topic) kmsg.MetadataResponseTopic {
 	told := kmsg.NewMetadataResponseTopic()
 	told.Topic, told.TopicID, told.IsInternal = &t.Name, t.ID, t.Internal()
 	told.AuthorizedOperations = h.operations(r, req.IncludeTopicAuthorizedOperations, topicResource(t.Name), topicOperations)

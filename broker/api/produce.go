@@ -125,7 +125,9 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 
 // target finds where a partition's records go, or why they may not.
 func (p *pendingProduce) target(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, index int32) (*replica.Partition, error) {
-	name, partition, err := t.Topic, (*replica.Partition)(nil), error(nil)
+	var partition *replica.Partition
+	var err error
+	name := t.Topic
 	if req.Version >= 13 {
 		name, partition, err = p.handler.partitions.GetByID(t.TopicID, index)
 	} else {

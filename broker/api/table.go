@@ -79,8 +79,8 @@ const maxElements = 1 << 20
 func serves[R any, P interface {
 	*R
 	kmsg.Request
-}](min, max int16, handle func(*Handler, *listener.Request, P)) api {
-	return api{min: min, max: max, serve: func(h *Handler, r *listener.Request) {
+}](oldest, newest int16, handle func(*Handler, *listener.Request, P)) api {
+	return api{min: oldest, max: newest, serve: func(h *Handler, r *listener.Request) {
 		req := P(new(R))
 		if err := decode(r, req); err != nil {
 			r.Hangup(fmt.Errorf("a %s request of version %d is malformed: %w", nameOf(r.Key), r.Version, err))

@@ -121,7 +121,7 @@ func (h *Handler) addPartitionsOfBroker(r *listener.Request, req *kmsg.AddPartit
 	for i := range req.Transactions {
 		asked := &req.Transactions[i]
 		waits.Add(1)
-		h.addOfTransaction(asked, req.Version, func(a txn.Answer) {
+		h.addOfTransaction(asked, func(a txn.Answer) {
 			resp.Transactions[i] = addedTransaction(asked, a)
 			waits.Done()
 		})
@@ -132,7 +132,7 @@ func (h *Handler) addPartitionsOfBroker(r *listener.Request, req *kmsg.AddPartit
 	}()
 }
 
-func (h *Handler) addOfTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction, version int16, reply func(txn.Answer)) {
+func (h *Handler) addOfTransaction(asked *kmsg.AddPartitionsToTxnRequestTransaction, reply func(txn.Answer)) {
 	var partitions []protocol.TopicPartition
 	for _, t := range asked.Topics {
 		for _, p := range t.Partitions {

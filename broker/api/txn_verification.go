@@ -54,7 +54,7 @@ func (h *Handler) joinTxn(r txn.Request, partitions []protocol.TopicPartition, h
 func (j joining) explain(a txn.Answer) error {
 	switch {
 	case errors.Is(a.Err, kerr.ProducerFenced):
-		return fmt.Errorf("%v: %w", a.Err, kerr.InvalidProducerEpoch)
+		return fmt.Errorf("%s: %w", a.Err.Error(), kerr.InvalidProducerEpoch)
 	case len(a.Missing) == 0:
 		return a.Err
 	case j.knowsAbortable:
@@ -162,7 +162,7 @@ func retriedByProducers(err error, version int16) error {
 	}
 	for _, e := range passing {
 		if errors.Is(err, e) {
-			return fmt.Errorf("the transaction could not be verified: %v: %w", err, kerr.NotEnoughReplicas)
+			return fmt.Errorf("the transaction could not be verified: %s: %w", err.Error(), kerr.NotEnoughReplicas)
 		}
 	}
 	return err

@@ -1,5 +1,7 @@
 package listener
 
+import "errors"
+
 // lease returns memory for n bytes of a new request, and takes it from the budget.
 func (l *Listener) lease(n int) (*buffer, error) {
 	size := sizeInPool(n)
@@ -40,7 +42,7 @@ func (l *Listener) discard(buf *buffer) {
 }
 
 func endedByBudget(err error) error {
-	if err == errStopping {
+	if errors.Is(err, errStopping) {
 		return ending{"stop", nil}
 	}
 	return ending{"memory", err}

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -163,7 +164,7 @@ func TestHTTP(t *testing.T) {
 	h := Handler(used(), func() error { return unwell })
 	get := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w
 	}
 	if w := get("/metrics"); w.Code != 200 || !strings.Contains(w.Body.String(), "klamm_log_flush_duration_seconds") {

@@ -74,8 +74,6 @@ func nextIDs(img *metadata.Image) ([]metadata.Record, error) {
 	return []metadata.Record{&metadata.ProducerIDsAllocated{Next: img.NextProducerID + 10}}, nil
 }
 
-func nothing(*metadata.Image) ([]metadata.Record, error) { return nil, nil }
-
 func createTopic(name string) func(*metadata.Image) ([]metadata.Record, error) {
 	return func(*metadata.Image) ([]metadata.Record, error) {
 		return []metadata.Record{&metadata.TopicCreated{Topic: metadata.Topic{

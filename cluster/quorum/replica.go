@@ -106,8 +106,8 @@ func (r *replica) stop() error {
 	close(r.quit)
 	r.running.Wait()
 	r.quorum.giveUp(errStopping)
-	if r.quorum.broken() != nil {
-		return nil
+	if !r.quorum.works() {
+		return nil // the disk is not what it was: nothing more is told of it
 	}
 	return r.journal.saveVote(r.storage.hard)
 }
@@ -235,11 +235,9 @@ func (r *replica) offer(p *proposal) error {
 	if err := r.quorum.track(p); err != nil {
 		return err
 	}
-	err := r.proposeToRaft(p)
-	if err != nil {
-		r.quorum.giveUp(errLeadLost)
-		<-p.outcome
-		return fmt.Errorf("propose: %w: %w", err, kerr.NotController)
+	if err := r.proposeToRaft(p); err != nil {
+		r.quorum.giveUp(fmt.Errorf("propose: %w: %w", err, kerr.NotController))
+		return <-p.outcome
 	}
 	r.placing = p
 	return nil
@@ -432,6 +430,9 @@ func (q *Quorum) Unreachable(node int32) {
 	default:
 	}
 }
+
+// works tells whether this node takes part still.
+func (q *Quorum) works() bool { return q.broken() == nil }
 
 // broken is why this node takes no more part, nil while it does.
 func (q *Quorum) broken() error {

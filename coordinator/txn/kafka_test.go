@@ -120,8 +120,7 @@ func TestRecordsOfKafkaAreRead(t *testing.T) {
 		if err := s.Replay(r.Key, r.Value, s.now); err != nil {
 			t.Fatalf("record %d: %v", i, err)
 		}
-		id := string(r.Key[4:])
-		if again := s.record(s.txns[id]); string(again.Value) != string(r.Value) {
+		if again := s.record(s.txns[string(r.Key[4:])]); string(again.Value) != string(r.Value) {
 			t.Errorf("record %d: %x, written again %x", i, r.Value, again.Value)
 		}
 	}

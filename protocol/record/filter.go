@@ -16,7 +16,7 @@ type Filter struct {
 	payload []byte
 }
 
-// stripe is the bytes from from up to but not including to.
+// stripe is the bytes between two places: that at to is not one of them.
 type stripe struct{ from, to int }
 
 // Picked is what Pick found of the records that stay.

@@ -217,7 +217,7 @@ func (p *pass) eachBatch(ctx context.Context, s *segment, from int64, visit func
 	defer s.records.release()
 	size, at := s.size.Load(), int64(0)
 	if from > s.base {
-		if at, _, _, err = s.locate(from, size); err != nil {
+		if at, _, err = s.locate(from, size); err != nil {
 			return unreadable{err}
 		}
 	}

@@ -58,7 +58,7 @@ func (l *Log) searchTime(s *segment, timestamp, upTo int64) (found TimestampOffs
 	}
 	from := max(entry.offset, l.Start())
 	size := s.size.Load()
-	position, _, holds, err := s.locate(from, size)
+	position, holds, err := s.locate(from, size)
 	if err != nil || !holds {
 		return found, false, err
 	}
@@ -106,7 +106,7 @@ func (l *Log) maxTimestamp(upTo int64) (TimestampOffset, bool, error) {
 	}
 	largest := newest.times.largest()
 	size := newest.size.Load()
-	position, _, found, err := newest.locate(largest.offset, size)
+	position, found, err := newest.locate(largest.offset, size)
 	if err != nil || !found {
 		return TimestampOffset{}, false, err
 	}

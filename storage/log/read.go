@@ -88,7 +88,7 @@ func (l *Log) readSegment(s *segment, offset int64, maxBytes int, end int64, atL
 	if err != nil {
 		return Slice{}, false, err
 	}
-	from, _, found, err := s.locate(offset, to)
+	from, found, err := s.locate(offset, to)
 	if err != nil || !found {
 		return Slice{}, false, err
 	}
@@ -125,6 +125,6 @@ func (l *Log) endPosition(s *segment, end int64) (int64, error) {
 	if end >= s.next.Load() {
 		return size, nil
 	}
-	position, _, _, err := s.locate(end, size)
+	position, _, err := s.locate(end, size)
 	return position, err
 }

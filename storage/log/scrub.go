@@ -9,17 +9,14 @@ import (
 
 // scrub reads everything that is flushed again and again, at a bounded rate, and
 // verifies it, until ctx ends.
-func (d *Dir) scrub(ctx context.Context) error {
+func (d *Dir) scrub(ctx context.Context) {
 	if d.config.ScrubBytesPerSecond <= 0 {
-		return nil
+		return
 	}
 	for {
 		began := time.Now()
-		if err := d.scrubOnce(ctx); err != nil {
-			return nil // ctx ended
-		}
-		if err := pause(ctx, max(upkeepTick, d.config.ScrubInterval-time.Since(began))); err != nil {
-			return nil
+		if d.scrubOnce(ctx) != nil || pause(ctx, max(upkeepTick, d.config.ScrubInterval-time.Since(began))) != nil {
+			return // ctx ended
 		}
 	}
 }

@@ -211,31 +211,31 @@ func readChunk(file disk.File, buf []byte, at, to int64) ([]byte, error) {
 	return buf[:n], err
 }
 
-// locate returns the position and header fields of the batch that holds offset,
-// or of the first after it, among the whole batches below position to. Where
-// none follows, it returns to itself and found is false.
-func (s *segment) locate(offset, to int64) (position int64, epoch int32, found bool, err error) {
+// locate returns the position of the batch that holds offset, or of the first
+// after it, among the whole batches below position to. Where none follows, it
+// returns to itself and found is false.
+func (s *segment) locate(offset, to int64) (position int64, found bool, err error) {
 	from, err := s.index.lookup(offset)
 	if err != nil {
-		return 0, 0, false, err
+		return 0, false, err
 	}
-	position, epoch, found, err = s.scanFor(offset, min(from, to), to)
+	position, found, err = s.scanFor(offset, min(from, to), to)
 	if from > 0 && errors.Is(err, errGarbage) {
 		return s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
 	}
-	return position, epoch, found, err
+	return position, found, err
 }
 
-func (s *segment) scanFor(offset, from, to int64) (position int64, epoch int32, found bool, err error) {
+func (s *segment) scanFor(offset, from, to int64) (position int64, found bool, err error) {
 	position = to
 	err = s.headers(from, to, func(header record.Batch, at int64) error {
 		if header.LastOffset() < offset {
 			return nil
 		}
-		position, epoch, found = at, header.PartitionLeaderEpoch(), true
+		position, found = at, true
 		return errStop
 	})
-	return position, epoch, found, err
+	return position, found, err
 }
 
 // wholeBatches returns the largest position, at most limit, at which a batch

@@ -234,7 +234,7 @@ func (l *Log) replayProducers(from, now int64) error {
 	segments := *l.segments.Load()
 	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
 		size := s.size.Load()
-		position, _, found, err := s.locate(from, size)
+		position, found, err := s.locate(from, size)
 		if err == nil && found {
 			err = s.soundHeaders(position, size, func(header record.Batch, at int64) error {
 				return l.replayBatch(s, header, at, now)
@@ -310,7 +310,7 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 		if s.next.Load() <= recoveryPoint || s.size.Load() == 0 {
 			continue
 		}
-		position, _, _, err := s.locate(recoveryPoint, s.size.Load())
+		position, _, err := s.locate(recoveryPoint, s.size.Load())
 		if err != nil {
 			continue // damage, which is noted elsewhere
 		}

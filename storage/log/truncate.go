@@ -99,7 +99,7 @@ func (l *Log) dropSegments(segments []*segment) error {
 // offset, and returns the offset at which it ends.
 func (l *Log) cutSegment(s *segment, offset int64) (end int64, err error) {
 	size := s.size.Load()
-	position, _, found, err := s.locate(offset, size)
+	position, found, err := s.locate(offset, size)
 	if err != nil {
 		return 0, err
 	}

@@ -186,8 +186,9 @@ func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTxn, error) {
 }
 
 func (l *Log) abortedTransactions(from, to int64) (all []AbortedTxn, err error) {
-	segments, more := *l.segments.Load(), true
+	segments := *l.segments.Load()
 	all = []AbortedTxn{}
+	var more bool
 	for _, s := range segments[max(0, segmentIndex(segments, from)):] {
 		if all, more, err = s.txns.collect(all, from, to); err != nil || !more {
 			return all, err

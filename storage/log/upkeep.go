@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +25,7 @@ func (d *Dir) Run(ctx context.Context) error {
 	g.Go(func() error { return every(ctx, upkeepTick, d.tick) })
 	g.Go(func() error { return every(ctx, d.config.CheckpointInterval, d.sweepAndCheckpoint) })
 	g.Go(func() error { return every(ctx, d.config.RetentionInterval, d.retain) })
-	g.Go(func() error { return d.scrub(ctx) })
+	g.Go(func() error { d.scrub(ctx); return nil })
 	g.Go(func() error { return d.checkpointOnDemand(ctx) })
 	return g.Wait()
 }
@@ -135,7 +136,7 @@ func (d *Dir) writeCheckpoints(logs []*Log) error {
 // state of its producers too, and moves the recovery point there. The caller
 // holds the Dir's checkpointMu.
 func (l *Log) advanceRecoveryPoint() error {
-	if l.Failed() != nil || l.End() == l.recoveryPoint {
+	if l.failed.Load() != nil || l.End() == l.recoveryPoint {
 		return nil
 	}
 	snapshot, err := l.snapshotProducers()
@@ -267,10 +268,11 @@ func (l *Log) doomSegment(s *segment, due time.Time) error {
 
 // doomFile renames a file so that a restart knows it is to be deleted.
 func (l *Log) doomFile(name string, due time.Time) error {
-	if _, err := l.dir.fs.Stat(name); err != nil {
+	err := l.dir.fs.Rename(name, name+".deleted")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil // never made: an index without entries, or no transactions
-	}
-	if err := l.dir.fs.Rename(name, name+".deleted"); err != nil {
+	case err != nil:
 		return fmt.Errorf("delete %s: %w", name, err)
 	}
 	l.dir.doom(name+".deleted", due)

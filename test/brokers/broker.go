@@ -207,7 +207,7 @@ func freePorts(n int) ([]int, error) {
 		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 			continue
 		}
-		defer l.Close() //nolint:errcheck // it accepted nothing
+		defer l.Close()
 		if ports = append(ports, port); len(ports) == n {
 			return ports, nil
 		}
