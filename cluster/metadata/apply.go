@@ -47,12 +47,6 @@ func (r *ControllerElected) apply(c *change) error {
 	return nil
 }
 
-func (r *BrokerRegistered) apply(c *change) error {
-	c.brokers = c.brokers.put(r.Broker.ID, &r.Broker)
-	c.brokersTouched = append(c.brokersTouched, r.Broker.ID)
-	return nil
-}
-
 func (r *TopicCreated) apply(c *change) error {
 	t := &r.Topic
 	if _, found := c.Topic(t.Name); found {
@@ -96,16 +90,18 @@ func (r *PartitionsAdded) apply(c *change) error {
 	return nil
 }
 
-func (r *PartitionChanged) apply(c *change) error {
+func (r *PartitionsChanged) apply(c *change) error {
 	t, err := c.find(r.TopicID)
 	if err != nil {
 		return err
 	}
-	if r.Index < 0 || int(r.Index) >= len(t.Partitions) {
-		return fmt.Errorf("topic %s has no partition %d", t.Name, r.Index)
-	}
 	partitions := slices.Clone(t.Partitions)
-	partitions[r.Index] = r.Partition
+	for _, changed := range r.Changes {
+		if changed.Index < 0 || int(changed.Index) >= len(partitions) {
+			return fmt.Errorf("topic %s has no partition %d", t.Name, changed.Index)
+		}
+		partitions[changed.Index] = changed.Partition
+	}
 	c.putTopic(&Topic{Name: t.Name, ID: t.ID, Partitions: partitions})
 	return nil
 }

@@ -20,13 +20,14 @@ func EncodeDecision(dst []byte, records []Record) []byte {
 // DecodeDecision reads the records of one decision, which fill b. The result
 // shares no memory with b.
 func DecodeDecision(b []byte) ([]Record, error) {
+	decoder := NewDecoder()
 	var records []Record
 	for len(b) > 0 {
 		n, width := binary.Uvarint(b)
 		if width <= 0 || n > uint64(len(b)-width) {
 			return nil, fmt.Errorf("record %d of a decision: %w", len(records), errShort)
 		}
-		r, err := Decode(b[width : width+int(n)])
+		r, err := decoder.Record(b[width : width+int(n)])
 		if err != nil {
 			return nil, fmt.Errorf("record %d of a decision: %w", len(records), err)
 		}

@@ -73,18 +73,13 @@ func Diff(before, after *Image) *Delta {
 }
 
 func sameTopic(a, b *Topic) bool {
-	return a.Name == b.Name && slices.EqualFunc(a.Partitions, b.Partitions, Partition.equal)
-}
-
-func (p Partition) equal(q Partition) bool {
-	return p.Leader == q.Leader && p.LeaderEpoch == q.LeaderEpoch && p.PartitionEpoch == q.PartitionEpoch &&
-		slices.Equal(p.Replicas, q.Replicas) && slices.Equal(p.ISR, q.ISR)
+	return a.Name == b.Name && slices.EqualFunc(a.Partitions, b.Partitions, func(p, q Partition) bool { return p.Equal(&q) })
 }
 
 func sameBroker(before, after *Image, id int32) bool {
 	was, existed := before.Broker(id)
 	is, exists := after.Broker(id)
-	return existed && exists && was.Epoch == is.Epoch && was.Incarnation == is.Incarnation
+	return existed && exists && was.equal(is)
 }
 
 func (d *Delta) addTopic(before, after *Image, id protocol.TopicID) {

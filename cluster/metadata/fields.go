@@ -13,6 +13,9 @@ func (r *ControllerElected) decode(d *decoder) { r.BrokerID = d.int32() }
 // endpointSize is the least that an endpoint takes.
 const endpointSize = 1 + 1 + 2 + 2
 
+// featureRangeSize is the least that a feature range takes.
+const featureRangeSize = 1 + 2 + 2
+
 func (r *BrokerRegistered) encode(e *encoder) {
 	b := &r.Broker
 	e.int32(b.ID)
@@ -20,6 +23,13 @@ func (r *BrokerRegistered) encode(e *encoder) {
 	e.uuid(b.Incarnation)
 	e.string(b.Rack)
 	e.endpoints(b.Endpoints)
+	e.count(len(b.Features))
+	for _, f := range b.Features {
+		e.string(f.Name)
+		e.int16(f.Min)
+		e.int16(f.Max)
+	}
+	e.brokerState(&b.BrokerState)
 }
 
 func (r *BrokerRegistered) decode(d *decoder) {
@@ -29,6 +39,32 @@ func (r *BrokerRegistered) decode(d *decoder) {
 	b.Incarnation = d.uuid()
 	b.Rack = d.string()
 	b.Endpoints = d.endpoints()
+	b.Features = make([]FeatureRange, d.count(featureRangeSize))
+	for i := range b.Features {
+		b.Features[i] = FeatureRange{d.string(), d.int16(), d.int16()}
+	}
+	b.BrokerState = d.brokerState()
+}
+
+// The bits of a broker's state.
+const (
+	brokerFenced = 1 << iota
+	brokerShutsDown
+	brokerCordoned
+)
+
+func (e *encoder) brokerState(s *BrokerState) {
+	e.flags(s.Fenced, s.InControlledShutdown, s.Cordoned)
+	e.uuids(s.LogDirs)
+	e.uuids(s.OfflineLogDirs)
+}
+
+func (d *decoder) brokerState() (s BrokerState) {
+	bits := d.byte()
+	s.Fenced, s.InControlledShutdown, s.Cordoned = bits&brokerFenced != 0, bits&brokerShutsDown != 0, bits&brokerCordoned != 0
+	s.LogDirs = d.uuids()
+	s.OfflineLogDirs = d.uuids()
+	return s
 }
 
 func (e *encoder) endpoints(all []Endpoint) {
@@ -77,16 +113,24 @@ func (r *PartitionsAdded) decode(d *decoder) {
 	r.Partitions = d.partitions()
 }
 
-func (r *PartitionChanged) encode(e *encoder) {
+// partitionChangeSize is the least that a changed partition takes.
+const partitionChangeSize = 1 + partitionSize
+
+func (r *PartitionsChanged) encode(e *encoder) {
 	e.uuid(r.TopicID)
-	e.int32(r.Index)
-	e.partition(r.Partition)
+	e.count(len(r.Changes))
+	for i := range r.Changes {
+		e.varint(r.Changes[i].Index)
+		e.partition(&r.Changes[i].Partition)
+	}
 }
 
-func (r *PartitionChanged) decode(d *decoder) {
+func (r *PartitionsChanged) decode(d *decoder) {
 	r.TopicID = d.uuid()
-	r.Index = d.int32()
-	r.Partition = d.partition()
+	r.Changes = make([]PartitionChange, d.count(partitionChangeSize))
+	for i := range r.Changes {
+		r.Changes[i] = PartitionChange{d.varint(), d.partition()}
+	}
 }
 
 func (r *TopicDeleted) encode(e *encoder) { e.uuid(r.TopicID) }
@@ -133,3 +177,28 @@ func (r *VoterAdded) decode(d *decoder) {
 
 func (r *VoterRemoved) encode(e *encoder) { e.int32(r.ID) }
 func (r *VoterRemoved) decode(d *decoder) { r.ID = d.int32() }
+
+func (r *BrokerChanged) encode(e *encoder) {
+	e.int32(r.ID)
+	e.int64(r.Epoch)
+	e.brokerState(&r.State)
+}
+
+func (r *BrokerChanged) decode(d *decoder) {
+	r.ID = d.int32()
+	r.Epoch = d.int64()
+	r.State = d.brokerState()
+}
+
+func (r *BrokerUnregistered) encode(e *encoder) {
+	e.int32(r.ID)
+	e.int64(r.Epoch)
+}
+
+func (r *BrokerUnregistered) decode(d *decoder) {
+	r.ID = d.int32()
+	r.Epoch = d.int64()
+}
+
+func (r *BrokerEpochsGiven) encode(e *encoder) { e.int64(r.Last) }
+func (r *BrokerEpochsGiven) decode(d *decoder) { r.Last = d.int64() }

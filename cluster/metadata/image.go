@@ -28,9 +28,12 @@ type Image struct {
 	alike      tree[alikeName, struct{}]
 	partitions int
 	brokers    tree[int32, *Broker]
-	configs    tree[Resource, map[string]string]
-	features   tree[string, int16]
-	voters     tree[int32, *Voter]
+	// lastBrokerEpoch is at least as high as that of every broker that is or was
+	// registered.
+	lastBrokerEpoch int64
+	configs         tree[Resource, map[string]string]
+	features        tree[string, int16]
+	voters          tree[int32, *Voter]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,

@@ -22,7 +22,11 @@ func drawRecord(t *rapid.T, img *Image) Record {
 		kinds = append(kinds, typeClusterNamed)
 	}
 	if len(topics) > 0 {
-		kinds = append(kinds, typePartitionsAdded, typeTopicDeleted, typePartitionChanged)
+		kinds = append(kinds, typePartitionsAdded, typeTopicDeleted, typePartitionsChanged)
+	}
+	brokers := slices.Collect(img.Brokers())
+	if len(brokers) > 0 {
+		kinds = append(kinds, typeBrokerChanged, typeBrokerUnregistered)
 	}
 	switch rapid.SampledFrom(kinds).Draw(t, "type") {
 	case typeClusterNamed:
@@ -42,9 +46,15 @@ func drawRecord(t *rapid.T, img *Image) Record {
 	case typePartitionsAdded:
 		topic := rapid.SampledFrom(topics).Draw(t, "topic")
 		return &PartitionsAdded{topic.ID, int32(len(topic.Partitions)), drawPartitions(t)}
-	case typePartitionChanged:
+	case typePartitionsChanged:
 		topic := rapid.SampledFrom(topics).Draw(t, "topic")
-		return &PartitionChanged{topic.ID, int32(rapid.IntRange(0, len(topic.Partitions)-1).Draw(t, "index")), drawPartitions(t)[0]}
+		return &PartitionsChanged{topic.ID, []PartitionChange{{int32(rapid.IntRange(0, len(topic.Partitions)-1).Draw(t, "index")), drawPartitions(t)[0]}}}
+	case typeBrokerChanged:
+		b := rapid.SampledFrom(brokers).Draw(t, "broker")
+		return &BrokerChanged{b.ID, b.Epoch, drawBrokerState(t)}
+	case typeBrokerUnregistered:
+		b := rapid.SampledFrom(brokers).Draw(t, "broker")
+		return &BrokerUnregistered{b.ID, b.Epoch}
 	}
 	return &TopicDeleted{rapid.SampledFrom(topics).Draw(t, "topic").ID}
 }
@@ -71,6 +81,11 @@ func drawPartitions(t *rapid.T) []Partition {
 			PartitionEpoch: rapid.Int32().Draw(t, "partition epoch"),
 			Replicas:       brokers.Draw(t, "replicas"),
 			ISR:            brokers.Draw(t, "isr"),
+			Recovering:     rapid.Bool().Draw(t, "recovering"),
+		}
+		if rapid.Bool().Draw(t, "unsettled") {
+			all[i].Unsettled = &Unsettled{Adding: brokers.Draw(t, "adding"), Removing: brokers.Draw(t, "removing"),
+				ELR: brokers.Draw(t, "elr"), LastKnownELR: brokers.Draw(t, "last known elr"), Offline: brokers.Draw(t, "offline")}
 		}
 	}
 	return all
@@ -83,7 +98,24 @@ func drawBroker(t *rapid.T) Broker {
 	for i := range b.Endpoints {
 		b.Endpoints[i] = Endpoint{rapid.String().Draw(t, "listener"), rapid.String().Draw(t, "host"), rapid.Uint16().Draw(t, "port"), rapid.Int16().Draw(t, "security")}
 	}
+	b.Features = make([]FeatureRange, rapid.IntRange(0, 2).Draw(t, "features"))
+	for i := range b.Features {
+		b.Features[i] = FeatureRange{rapid.String().Draw(t, "feature"), rapid.Int16().Draw(t, "min"), rapid.Int16().Draw(t, "max")}
+	}
+	b.BrokerState = drawBrokerState(t)
 	return b
+}
+
+func drawBrokerState(t *rapid.T) BrokerState {
+	dirs := func(of string) [][16]byte {
+		all := make([][16]byte, rapid.IntRange(0, 2).Draw(t, of))
+		for i := range all {
+			all[i][0] = rapid.Byte().Draw(t, "dir")
+		}
+		return all
+	}
+	return BrokerState{Fenced: rapid.Bool().Draw(t, "fenced"), InControlledShutdown: rapid.Bool().Draw(t, "shuts down"),
+		Cordoned: rapid.Bool().Draw(t, "cordoned"), LogDirs: dirs("log dirs"), OfflineLogDirs: dirs("offline log dirs")}
 }
 
 func drawConfig(t *rapid.T, topics []*Topic) Record {
@@ -138,7 +170,7 @@ func content(img *Image) []Record { return slices.Collect(img.Records()) }
 
 // everything is an image's content, not by way of its own records.
 func everything(img *Image) []any {
-	all := []any{img.ClusterID, img.ControllerID, img.NextProducerID, maps.Collect(img.Features()),
+	all := []any{img.ClusterID, img.ControllerID, img.NextProducerID, img.lastBrokerEpoch, maps.Collect(img.Features()),
 		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all())}
 	for t := range img.Topics() {
 		all = append(all, *t)
@@ -275,21 +307,24 @@ func TestDecodeNewer(t *testing.T) {
 	}
 }
 
-// TestSharedISR: an ISR of all replicas costs no memory of its own.
+// TestSharedISR: lists that are equal share their memory.
 func TestSharedISR(t *testing.T) {
-	r, err := Decode(Encode(nil, &PartitionChanged{Partition: Partition{Replicas: []int32{1, 2}, ISR: []int32{1, 2}}}))
+	one := Partition{Replicas: []int32{1, 2}, ISR: []int32{1, 2}}
+	two := Partition{Replicas: []int32{1, 2}, ISR: []int32{1}}
+	read, err := DecodeDecision(EncodeDecision(nil, []Record{&PartitionsChanged{Changes: []PartitionChange{{0, one}, {1, two}}}, &PartitionsAdded{Partitions: []Partition{two}}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := r.(*PartitionChanged).Partition
-	if &p.Replicas[0] != &p.ISR[0] {
-		t.Error("the ISR is a copy")
+	changes, added := read[0].(*PartitionsChanged).Changes, read[1].(*PartitionsAdded).Partitions[0]
+	first, second := changes[0].Partition, changes[1].Partition
+	if &first.Replicas[0] != &first.ISR[0] || &first.Replicas[0] != &second.Replicas[0] || &second.ISR[0] != &added.ISR[0] {
+		t.Error("a list is a copy")
 	}
 }
 
 func TestApplyRefuses(t *testing.T) {
 	id, other := protocol.TopicID{1}, protocol.TopicID{2}
-	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5},
+	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5}, &BrokerRegistered{Broker{ID: 3, Epoch: 5}},
 		&TopicCreated{Topic{Name: "a", ID: id, Partitions: make([]Partition, 2)}})
 	value := "v"
 	for _, c := range []struct {
@@ -301,9 +336,12 @@ func TestApplyRefuses(t *testing.T) {
 		{&TopicCreated{Topic{Name: "b", ID: id}}, "exists"},
 		{&PartitionsAdded{TopicID: other}, "not known"},
 		{&PartitionsAdded{TopicID: id, First: 1}, "has 2 partitions"},
-		{&PartitionChanged{TopicID: other}, "not known"},
-		{&PartitionChanged{TopicID: id, Index: 2}, "no partition 2"},
-		{&PartitionChanged{TopicID: id, Index: -1}, "no partition -1"},
+		{&PartitionsChanged{TopicID: other}, "not known"},
+		{&PartitionsChanged{TopicID: id, Changes: []PartitionChange{{Index: 2}}}, "no partition 2"},
+		{&PartitionsChanged{TopicID: id, Changes: []PartitionChange{{Index: -1}}}, "no partition -1"},
+		{&BrokerChanged{ID: 7, Epoch: 3}, "broker 7 is not registered"},
+		{&BrokerChanged{ID: 3, Epoch: 3}, "broker 3 has the epoch 5, not 3"},
+		{&BrokerUnregistered{ID: 3, Epoch: 3}, "broker 3 has the epoch 5, not 3"},
 		{&TopicDeleted{other}, "not known"},
 		{&ConfigSet{TopicResource("b"), "k", &value}, "topic b, which is not known"},
 		{&ConfigSet{TopicResource("b"), "k", nil}, "topic b, which is not known"},

@@ -22,13 +22,16 @@ const (
 	typeBrokerRegistered     recordType = 3
 	typeTopicCreated         recordType = 4
 	typePartitionsAdded      recordType = 5
-	typePartitionChanged     recordType = 6
+	typePartitionsChanged    recordType = 6
 	typeTopicDeleted         recordType = 7
 	typeConfigSet            recordType = 8
 	typeProducerIDsAllocated recordType = 9
 	typeFeatureLevelSet      recordType = 10
 	typeVoterAdded           recordType = 11
 	typeVoterRemoved         recordType = 12
+	typeBrokerChanged        recordType = 13
+	typeBrokerUnregistered   recordType = 14
+	typeBrokerEpochsGiven    recordType = 15
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -44,8 +47,8 @@ func newRecord(t recordType) Record {
 		return new(TopicCreated)
 	case typePartitionsAdded:
 		return new(PartitionsAdded)
-	case typePartitionChanged:
-		return new(PartitionChanged)
+	case typePartitionsChanged:
+		return new(PartitionsChanged)
 	case typeTopicDeleted:
 		return new(TopicDeleted)
 	case typeConfigSet:
@@ -58,6 +61,12 @@ func newRecord(t recordType) Record {
 		return new(VoterAdded)
 	case typeVoterRemoved:
 		return new(VoterRemoved)
+	case typeBrokerChanged:
+		return new(BrokerChanged)
+	case typeBrokerUnregistered:
+		return new(BrokerUnregistered)
+	case typeBrokerEpochsGiven:
+		return new(BrokerEpochsGiven)
 	}
 	return nil
 }
@@ -82,9 +91,14 @@ type PartitionsAdded struct {
 	Partitions []Partition
 }
 
-// PartitionChanged replaces what is known of one partition.
-type PartitionChanged struct {
-	TopicID   protocol.TopicID
+// PartitionsChanged replaces what is known of some partitions of a topic.
+type PartitionsChanged struct {
+	TopicID protocol.TopicID
+	Changes []PartitionChange
+}
+
+// PartitionChange is one partition as it is from here on.
+type PartitionChange struct {
 	Index     int32
 	Partition Partition
 }
@@ -114,15 +128,37 @@ type VoterAdded struct{ Voter Voter }
 // VoterRemoved takes a node's vote away.
 type VoterRemoved struct{ ID int32 }
 
+// BrokerChanged says how a broker is from here on. Epoch is that of its
+// registration.
+type BrokerChanged struct {
+	ID    int32
+	Epoch int64
+	State BrokerState
+}
+
+// BrokerUnregistered takes a broker out of the cluster. Epoch is that of its
+// registration.
+type BrokerUnregistered struct {
+	ID    int32
+	Epoch int64
+}
+
+// BrokerEpochsGiven says that all broker epochs up to Last were given, whether or
+// not the brokers that had them are still registered.
+type BrokerEpochsGiven struct{ Last int64 }
+
 func (*ClusterNamed) kind() recordType         { return typeClusterNamed }
 func (*ControllerElected) kind() recordType    { return typeControllerElected }
 func (*BrokerRegistered) kind() recordType     { return typeBrokerRegistered }
 func (*TopicCreated) kind() recordType         { return typeTopicCreated }
 func (*PartitionsAdded) kind() recordType      { return typePartitionsAdded }
-func (*PartitionChanged) kind() recordType     { return typePartitionChanged }
+func (*PartitionsChanged) kind() recordType    { return typePartitionsChanged }
 func (*TopicDeleted) kind() recordType         { return typeTopicDeleted }
 func (*ConfigSet) kind() recordType            { return typeConfigSet }
 func (*ProducerIDsAllocated) kind() recordType { return typeProducerIDsAllocated }
 func (*FeatureLevelSet) kind() recordType      { return typeFeatureLevelSet }
 func (*VoterAdded) kind() recordType           { return typeVoterAdded }
 func (*VoterRemoved) kind() recordType         { return typeVoterRemoved }
+func (*BrokerChanged) kind() recordType        { return typeBrokerChanged }
+func (*BrokerUnregistered) kind() recordType   { return typeBrokerUnregistered }
+func (*BrokerEpochsGiven) kind() recordType    { return typeBrokerEpochsGiven }

@@ -40,7 +40,7 @@ func (i *Image) yieldBrokers(yield func(Record) bool) bool {
 			return false
 		}
 	}
-	return true
+	return i.lastBrokerEpoch == 0 || yield(&BrokerEpochsGiven{i.lastBrokerEpoch})
 }
 
 func (i *Image) yieldTopics(yield func(Record) bool) bool {

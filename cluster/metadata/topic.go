@@ -29,24 +29,6 @@ type Topic struct {
 // Internal reports whether the topic belongs to the broker.
 func (t *Topic) Internal() bool { return IsInternal(t.Name) }
 
-// Partition says which brokers hold a partition.
-type Partition struct {
-	Leader         int32 // -1: none
-	LeaderEpoch    int32 // counts the leaders so far, from 0
-	PartitionEpoch int32 // counts all changes to this struct, from 0
-	Replicas       []int32
-	ISR            []int32
-}
-
-// Broker is one member of the cluster.
-type Broker struct {
-	ID          int32
-	Epoch       int64    // grows with each registration in the cluster
-	Incarnation [16]byte // a random UUID for each start of the process
-	Endpoints   []Endpoint
-	Rack        string // empty: none
-}
-
 // Voter is a node that votes on the metadata (KIP-853).
 type Voter struct {
 	ID          int32

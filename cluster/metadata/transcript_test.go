@@ -72,7 +72,7 @@ func parseRecord(t *testing.T, f []string) Record {
 	case "partitions":
 		return &PartitionsAdded{id(1), number(2), partitions(number(3))}
 	case "leader":
-		return &PartitionChanged{id(1), number(2), Partition{Leader: number(3), LeaderEpoch: number(4), PartitionEpoch: number(4), Replicas: []int32{1}}}
+		return &PartitionsChanged{id(1), []PartitionChange{{number(2), Partition{Leader: number(3), LeaderEpoch: number(4), PartitionEpoch: number(4), Replicas: []int32{1}}}}}
 	case "ids":
 		return &ProducerIDsAllocated{int64(number(1))}
 	case "feature":
@@ -125,7 +125,11 @@ func printImage(img *Image) string {
 		fmt.Fprintf(&b, "broker %d epoch %d at %v\n", broker.ID, broker.Epoch, broker.Endpoints)
 	}
 	for t := range img.Topics() {
-		fmt.Fprintf(&b, "topic %s %v\n", t.Name, t.Partitions)
+		fmt.Fprintf(&b, "topic %s", t.Name)
+		for _, p := range t.Partitions {
+			fmt.Fprintf(&b, " {leader %d epochs %d/%d replicas %v isr %v}", p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR)
+		}
+		b.WriteByte('\n')
 	}
 	for r, set := range img.configs.all() {
 		for _, key := range slices.Sorted(maps.Keys(set)) {

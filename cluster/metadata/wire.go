@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // recordVersion is the version that every record type has so far. A version
@@ -25,7 +24,18 @@ func Encode(dst []byte, r Record) []byte {
 
 // Decode reads one record, which must fill b. The result shares no memory
 // with b.
-func Decode(b []byte) (Record, error) {
+func Decode(b []byte) (Record, error) { return NewDecoder().Record(b) }
+
+// Decoder reads records that share the memory of their lists where these are
+// equal: brokers hold partitions in few different orders.
+type Decoder struct{ lists sharedLists }
+
+// NewDecoder returns a decoder that has read nothing. Its memory grows with the
+// number of different lists.
+func NewDecoder() *Decoder { return &Decoder{lists: sharedLists{}} }
+
+// Record reads one record as [Decode] does.
+func (s *Decoder) Record(b []byte) (Record, error) {
 	if len(b) < recordOverhead {
 		return nil, fmt.Errorf("metadata record of %d bytes: shorter than its header", len(b))
 	}
@@ -36,7 +46,7 @@ func Decode(b []byte) (Record, error) {
 	if b[2] > recordVersion {
 		return nil, fmt.Errorf("%T of version %d: not readable below version %d, this version of Klamm knows %d; start the newer version that wrote it", r, b[1], b[2], recordVersion)
 	}
-	d := decoder{buf: b[recordOverhead:]}
+	d := decoder{buf: b[recordOverhead:], lists: s.lists}
 	r.decode(&d)
 	if d.err == nil && len(d.buf) > 0 && b[1] == recordVersion {
 		d.err = fmt.Errorf("%d bytes too many", len(d.buf))
@@ -72,11 +82,31 @@ func (e *encoder) nullable(s *string) {
 	e.buf = append(e.buf, *s...)
 }
 
-func (e *encoder) int32s(v []int32) {
+func (e *encoder) varint(v int32) { e.buf = binary.AppendVarint(e.buf, int64(v)) }
+
+func (e *encoder) varints(v []int32) {
 	e.count(len(v))
 	for _, n := range v {
-		e.int32(n)
+		e.varint(n)
 	}
+}
+
+func (e *encoder) uuids(all [][16]byte) {
+	e.count(len(all))
+	for _, id := range all {
+		e.uuid(id)
+	}
+}
+
+// flags writes up to eight booleans, the first in the lowest bit.
+func (e *encoder) flags(set ...bool) {
+	bits := byte(0)
+	for i, is := range set {
+		if is {
+			bits |= 1 << i
+		}
+	}
+	e.buf = append(e.buf, bits)
 }
 
 var errShort = errors.New("ends in the middle of a field")
@@ -84,8 +114,10 @@ var errShort = errors.New("ends in the middle of a field")
 // decoder reads what encoder wrote. After the first error every read yields
 // zeros, so callers check err once, at the end.
 type decoder struct {
-	buf []byte
-	err error
+	buf     []byte
+	err     error
+	lists   sharedLists
+	scratch []int32
 }
 
 // take returns the next n bytes, nil where there are fewer.
@@ -165,51 +197,53 @@ func (d *decoder) nullable() *string {
 	return &s
 }
 
-func (d *decoder) int32s() []int32 {
-	v := make([]int32, d.count(4))
-	for i := range v {
-		v[i] = d.int32()
+func (d *decoder) byte() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
 	}
-	return v
+	return 0
 }
 
-// partitionSize is the least that a partition takes: three integers and two
-// empty lists.
-const partitionSize = 3*4 + 2
-
-func (e *encoder) partition(p Partition) {
-	e.int32(p.Leader)
-	e.int32(p.LeaderEpoch)
-	e.int32(p.PartitionEpoch)
-	e.int32s(p.Replicas)
-	e.int32s(p.ISR)
-}
-
-func (d *decoder) partition() Partition {
-	p := Partition{
-		Leader:         d.int32(),
-		LeaderEpoch:    d.int32(),
-		PartitionEpoch: d.int32(),
-		Replicas:       d.int32s(),
-		ISR:            d.int32s(),
-	}
-	if slices.Equal(p.ISR, p.Replicas) {
-		p.ISR = p.Replicas // the common case, times all partitions
-	}
-	return p
-}
-
-func (e *encoder) partitions(all []Partition) {
-	e.count(len(all))
-	for _, p := range all {
-		e.partition(p)
-	}
-}
-
-func (d *decoder) partitions() []Partition {
-	all := make([]Partition, d.count(partitionSize))
+func (d *decoder) uuids() [][16]byte {
+	all := make([][16]byte, d.count(16))
 	for i := range all {
-		all[i] = d.partition()
+		all[i] = d.uuid()
 	}
 	return all
+}
+
+func (d *decoder) varint() int32 {
+	v, width := binary.Varint(d.buf)
+	if d.err != nil || width <= 0 || int64(int32(v)) != v {
+		d.fail(errShort)
+		return 0
+	}
+	d.buf = d.buf[width:]
+	return int32(v)
+}
+
+// varints reads a list, which may share its memory with an equal one.
+func (d *decoder) varints() []int32 {
+	start := d.buf
+	list := d.scratch[:0]
+	for range d.count(1) {
+		list = append(list, d.varint())
+	}
+	d.scratch = list
+	if d.err != nil {
+		return nil
+	}
+	return d.lists.share(start[:len(start)-len(d.buf)], list)
+}
+
+// sharedLists holds the lists read so far by their bytes.
+type sharedLists map[string][]int32
+
+func (s sharedLists) share(b []byte, list []int32) []int32 {
+	if shared, found := s[string(b)]; found {
+		return shared
+	}
+	own := append(make([]int32, 0, len(list)), list...)
+	s[string(b)] = own
+	return own
 }

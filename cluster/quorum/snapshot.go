@@ -194,7 +194,7 @@ func (w *snapshotWriter) flush() error {
 }
 
 func decodeSnapshot(data []byte, at uint64) (*state, error) {
-	r := &snapshotReader{state: &state{image: metadata.Empty(), index: at}}
+	r := &snapshotReader{state: &state{image: metadata.Empty(), index: at}, decoder: metadata.NewDecoder()}
 	for len(data) > 0 {
 		batch, rest, err := nextBatch(data, r.next)
 		if err != nil {
@@ -217,6 +217,7 @@ type snapshotReader struct {
 	next    int64  // records read, the header among them
 	count   int64  // as the header has it
 	scratch record.Scratch
+	decoder *metadata.Decoder
 }
 
 func (r *snapshotReader) batch(batch record.Batch) error {
@@ -226,7 +227,7 @@ func (r *snapshotReader) batch(batch record.Batch) error {
 		if r.next == 1 {
 			return r.header(rec.Value)
 		}
-		decoded, err := metadata.Decode(rec.Value)
+		decoded, err := r.decoder.Record(rec.Value)
 		records = append(records, decoded)
 		return err
 	})
