@@ -33,10 +33,10 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 		r.ReplyMsg(resp)
 		return
 	}
-	if err := h.autoCreate(r, req); err != nil {
+	img := h.image() // without what is created now: see autoCreate
+	if err := h.autoCreate(r, req, img); err != nil {
 		h.logger.Error("topics could not be created automatically", "err", err)
 	}
-	img := h.image()
 	resp.ClusterID = &img.ClusterID
 	resp.ControllerID = img.ControllerID
 	for b := range img.Brokers() {
@@ -177,12 +177,13 @@ func (h *Handler) partitionState(t *metadata.Topic, index int32) partitionState 
 }
 
 // autoCreate creates the topics that a client asks for by name and that are not
-// there, if the client and the broker want that.
-func (h *Handler) autoCreate(r *listener.Request, req *kmsg.MetadataRequest) error {
+// there, if the client and the broker want that. The client is still answered
+// that there is no such topic, and asks again: Kafka answers before it creates
+// them, and some clients look whether a topic is gone by a request that creates it.
+func (h *Handler) autoCreate(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image) error {
 	if !h.config.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
 		return nil
 	}
-	img := h.image()
 	var missing []string
 	for _, asked := range req.Topics {
 		if asked.Topic == nil || !h.mayCreate(r, *asked.Topic) {
