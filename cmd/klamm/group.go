@@ -29,16 +29,22 @@ const (
 // members speak.
 type groupView struct {
 	group       string
+	kind        string // classic or consumer
 	state       string
 	protocol    string // how partitions are assigned
 	coordinator kadm.BrokerDetail
 	members     []memberView
+	// Of a group of the new protocol; 0 for a classic one.
+	epoch, assignmentEpoch int32
 }
 
 // memberView is one member and the partitions that it reads.
 type memberView struct {
 	id, instance, client, host string
 	partitions                 kadm.TopicsSet
+	// Of a member of a group of the new protocol.
+	epoch  int32
+	target kadm.TopicsSet // what it is to have
 }
 
 // viewGroup asks for a group. A group of the new protocol (KIP-848) is not
@@ -67,7 +73,7 @@ func viewGroup(ctx context.Context, admin *kadm.Client, name string) (groupView,
 }
 
 func classicView(g kadm.DescribedGroup) groupView {
-	view := groupView{group: g.Group, state: g.State, protocol: g.Protocol, coordinator: g.Coordinator}
+	view := groupView{group: g.Group, kind: "classic", state: g.State, protocol: g.Protocol, coordinator: g.Coordinator}
 	for _, m := range g.Members {
 		member := memberView{id: m.MemberID, instance: orBlank(m.InstanceID), client: m.ClientID, host: m.ClientHost, partitions: kadm.TopicsSet{}}
 		if assigned, ok := m.Assigned.AsConsumer(); ok {
@@ -81,9 +87,15 @@ func classicView(g kadm.DescribedGroup) groupView {
 }
 
 func consumerView(g kadm.DescribedConsumerGroup) groupView {
-	view := groupView{group: g.Group, state: g.State, protocol: g.AssignorName, coordinator: g.Coordinator}
+	view := groupView{
+		group: g.Group, kind: "consumer", state: g.State, protocol: g.AssignorName, coordinator: g.Coordinator,
+		epoch: g.Epoch, assignmentEpoch: g.AssignmentEpoch,
+	}
 	for _, m := range g.Members {
-		view.members = append(view.members, memberView{m.MemberID, orBlank(m.InstanceID), m.ClientID, m.ClientHost, m.Assignment})
+		view.members = append(view.members, memberView{
+			id: m.MemberID, instance: orBlank(m.InstanceID), client: m.ClientID, host: m.ClientHost, partitions: m.Assignment,
+			epoch: m.MemberEpoch, target: m.TargetAssignment,
+		})
 	}
 	return view
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -14,12 +15,27 @@ import (
 // describedGroup is one group of `klamm group describe`.
 type describedGroup struct {
 	Group       string           `json:"group"`
+	Type        string           `json:"type"` // classic or consumer
 	State       string           `json:"state"`
 	Protocol    string           `json:"protocol"`
 	Coordinator int32            `json:"coordinator"`
 	MemberCount int              `json:"member_count"`
 	TotalLag    int64            `json:"total_lag"`
 	Partitions  []groupPartition `json:"partitions"`
+	// Of a group of the new protocol: its epoch, that for which the target was made,
+	// and how far each member is on its way there.
+	Epoch           int32         `json:"epoch,omitempty"`
+	AssignmentEpoch int32         `json:"assignment_epoch,omitempty"`
+	Members         []groupMember `json:"members,omitempty"`
+}
+
+// groupMember is a member of a group of the new protocol.
+type groupMember struct {
+	ConsumerID string `json:"consumer_id"`
+	InstanceID string `json:"instance_id"`
+	Epoch      int32  `json:"epoch"`
+	Assigned   string `json:"assigned"`
+	Target     string `json:"target"`
 }
 
 // groupPartition is a partition that the group has an offset for or reads. A
@@ -101,8 +117,13 @@ func topicsOf(view groupView, committed map[topicPartition]int64) []string {
 // lagOf puts together who reads what, and how far each is behind.
 func lagOf(view groupView, committed map[topicPartition]int64, ends kadm.ListedOffsets) describedGroup {
 	group := describedGroup{
-		Group: view.group, State: view.state, Protocol: view.protocol,
+		Group: view.group, Type: view.kind, State: view.state, Epoch: view.epoch, AssignmentEpoch: view.assignmentEpoch, Protocol: view.protocol,
 		Coordinator: view.coordinator.NodeID, MemberCount: len(view.members), Partitions: []groupPartition{},
+	}
+	if view.kind == "consumer" {
+		for _, m := range view.members {
+			group.Members = append(group.Members, groupMember{m.id, m.instance, m.epoch, partitionsText(m.partitions), partitionsText(m.target)})
+		}
 	}
 	readers := map[topicPartition]memberView{}
 	for tp := range committed {
@@ -156,8 +177,8 @@ func (e *environment) showGroups(groups []describedGroup) error {
 		if i > 0 {
 			fmt.Fprintln(e.out)
 		}
-		fmt.Fprintf(e.out, "GROUP %s  STATE %s  PROTOCOL %s  COORDINATOR %d  MEMBERS %d  TOTAL-LAG %d\n",
-			g.Group, g.State, cellText(g.Protocol), g.Coordinator, g.MemberCount, g.TotalLag)
+		fmt.Fprintf(e.out, "GROUP %s  TYPE %s  STATE %s  PROTOCOL %s  COORDINATOR %d  MEMBERS %d  TOTAL-LAG %d\n",
+			g.Group, g.Type, g.State, cellText(g.Protocol), g.Coordinator, g.MemberCount, g.TotalLag)
 		t := newTable("TOPIC", "PARTITION", "CURRENT-OFFSET", "LOG-END-OFFSET", "LAG", "CONSUMER-ID", "HOST", "CLIENT-ID")
 		for _, p := range g.Partitions {
 			t.add(p.Topic, p.Partition, p.CurrentOffset, p.LogEndOffset, p.Lag, p.ConsumerID, p.Host, p.ClientID)
@@ -165,6 +186,32 @@ func (e *environment) showGroups(groups []describedGroup) error {
 		if err := t.write(e.out); err != nil {
 			return err
 		}
+		if err := e.showMembers(g); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// showMembers prints where the members of a group of the new protocol are, and
+// where they are led.
+func (e *environment) showMembers(g describedGroup) error {
+	if g.Type != "consumer" {
+		return nil
+	}
+	fmt.Fprintf(e.out, "EPOCH %d  ASSIGNMENT-EPOCH %d\n", g.Epoch, g.AssignmentEpoch)
+	t := newTable("CONSUMER-ID", "INSTANCE-ID", "EPOCH", "ASSIGNED", "TARGET")
+	for _, m := range g.Members {
+		t.add(m.ConsumerID, m.InstanceID, m.Epoch, m.Assigned, m.Target)
+	}
+	return t.write(e.out)
+}
+
+// partitionsText writes partitions as in flights:0,1 planes:3.
+func partitionsText(of kadm.TopicsSet) string {
+	var topics []string
+	for _, t := range of.Sorted() {
+		topics = append(topics, t.Topic+":"+joinInts(t.Partitions))
+	}
+	return strings.Join(topics, " ")
 }

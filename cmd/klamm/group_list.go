@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 // listedGroup is one group of `klamm group list`.
 type listedGroup struct {
 	Group        string `json:"group"`
+	Type         string `json:"type"` // classic, consumer or another; empty where the cluster does not say
 	ProtocolType string `json:"protocol_type"`
 	State        string `json:"state"`
 	Coordinator  int32  `json:"coordinator"`
@@ -28,13 +30,33 @@ func newGroupListCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("list groups: %s", reason(err, ""))
 			}
-			groups, t := []listedGroup{}, newTable("GROUP", "PROTOCOL-TYPE", "STATE", "COORDINATOR")
+			types := groupTypes(cmd.Context(), admin)
+			groups, t := []listedGroup{}, newTable("GROUP", "TYPE", "PROTOCOL-TYPE", "STATE", "COORDINATOR")
 			for _, g := range found.Sorted() {
-				groups = append(groups, listedGroup{g.Group, g.ProtocolType, g.State, g.Coordinator})
-				t.add(g.Group, g.ProtocolType, g.State, g.Coordinator)
+				groups = append(groups, listedGroup{g.Group, types[g.Group], g.ProtocolType, g.State, g.Coordinator})
+				t.add(g.Group, types[g.Group], g.ProtocolType, g.State, g.Coordinator)
 			}
 			return env.show(*output, t, groups)
 		})
 	}
 	return cmd
+}
+
+// groupTypes asks for the type of each group. A cluster before Kafka 3.8 does not
+// know the question and lists all groups as of every type: then none is told.
+func groupTypes(ctx context.Context, admin *kadm.Client) map[string]string {
+	types := map[string]string{}
+	for _, kind := range []string{"classic", "consumer", "share", "streams"} {
+		found, err := admin.ListGroupsByType(ctx, []string{kind})
+		if err != nil {
+			continue
+		}
+		for group := range found {
+			if _, another := types[group]; another {
+				return nil
+			}
+			types[group] = kind
+		}
+	}
+	return types
 }

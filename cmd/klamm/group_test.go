@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -56,5 +57,41 @@ func TestLagOfAGroup(t *testing.T) {
 	}
 	if group.TotalLag != 3 || group.MemberCount != 2 {
 		t.Errorf("total lag %d of %d members, want 3 of 2", group.TotalLag, group.MemberCount)
+	}
+}
+
+// TestConsumerGroupShown: of a group of the new protocol it is told how far each
+// member is on its way to what it is to have.
+func TestConsumerGroupShown(t *testing.T) {
+	has, target, none := kadm.TopicsSet{}, kadm.TopicsSet{}, kadm.TopicsSet{}
+	has.Add("a", 0, 1)
+	target.Add("a", 0)
+	other := kadm.TopicsSet{}
+	other.Add("a", 1)
+	instance := "i"
+	view := consumerView(kadm.DescribedConsumerGroup{
+		Group: "g", State: "Reconciling", Epoch: 4, AssignmentEpoch: 4, AssignorName: "uniform",
+		Members: []kadm.ConsumerGroupMember{
+			{MemberID: "m1", MemberEpoch: 3, ClientID: "c", ClientHost: "h", Assignment: has, TargetAssignment: target},
+			{MemberID: "m2", InstanceID: &instance, MemberEpoch: 4, Assignment: none, TargetAssignment: other},
+		},
+	})
+	var out strings.Builder
+	env := &environment{out: &out}
+	if err := env.showGroups([]describedGroup{lagOf(view, nil, nil)}); err != nil {
+		t.Fatal(err)
+	}
+	want := `GROUP g  TYPE consumer  STATE Reconciling  PROTOCOL uniform  COORDINATOR 0  MEMBERS 2  TOTAL-LAG 0
+TOPIC  PARTITION  CURRENT-OFFSET  LOG-END-OFFSET  LAG  CONSUMER-ID  HOST  CLIENT-ID
+a      0          -               -               -    m1           h     c
+a      1          -               -               -    m1           h     c
+-      -          -               -               -    m2           -     -
+EPOCH 4  ASSIGNMENT-EPOCH 4
+CONSUMER-ID  INSTANCE-ID  EPOCH  ASSIGNED  TARGET
+m1           -            3      a:0,1     a:0
+m2           i            4      -         a:1
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
