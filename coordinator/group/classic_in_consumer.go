@@ -76,7 +76,7 @@ func (j *classicJoin) serve(said *kmsg.ConsumerMemberMetadata, to Ticket, out *O
 		}
 	}
 	if downgrade {
-		d.turnClassic(nil, rebalance)
+		d.turnClassic(nil, d.group.String() != "Stable")
 	} else {
 		d.awaitSync(m)
 	}

@@ -34,13 +34,7 @@ func (c *Coordinator) describeMember(g *consumerGroup, m *consumerMember) kmsg.C
 	told.MemberID, told.InstanceID, told.RackID, told.MemberEpoch = m.id, m.instanceID, m.rackID, m.epoch
 	told.ClientID, told.ClientHost = m.client.ID, m.client.Host
 	told.SubscribedTopics, told.SubscribedTopicRegex = m.topics, &m.regex
-	has := m.assigned.only()
-	for topic, list := range m.revoking.only() {
-		for _, p := range list {
-			has.Add(topic, p)
-		}
-	}
-	told.Assignment, told.TargetAssignment = c.describePartitions(has), c.describePartitions(g.target[m.id])
+	told.Assignment, told.TargetAssignment = c.describePartitions(m.holds()), c.describePartitions(g.target[m.id])
 	if told.MemberType = 1; m.classic != nil {
 		told.MemberType = 0
 	}

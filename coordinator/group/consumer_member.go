@@ -69,6 +69,17 @@ func (m *consumerMember) equal(other *consumerMember) bool { return reflect.Deep
 // advance takes the member to another epoch.
 func (m *consumerMember) advance(epoch int32) { m.epoch, m.previousEpoch = epoch, m.epoch }
 
+// holds is what the member has, and what it has yet to let go of.
+func (m *consumerMember) holds() assign.Partitions {
+	all := m.assigned.only()
+	for topic, list := range m.revoking.only() {
+		for _, p := range list {
+			all.Add(topic, p)
+		}
+	}
+	return all
+}
+
 // only gives the partitions without the epochs.
 func (h held) only() assign.Partitions {
 	p := make(assign.Partitions, len(h))

@@ -32,7 +32,8 @@ type flock struct {
 	clients     []*consumer
 	began       int
 	epoch       int32
-	answer      any // to the last request
+	answer      any           // to the last request
+	others      func([]Reply) // takes answers to clients of other kinds
 }
 
 // consumer is a client as it should be: it reads what it was given until it is
@@ -227,9 +228,7 @@ func (f *flock) reload() {
 }
 
 func (f *flock) take(out Output) {
-	for _, r := range out.Replies {
-		f.answer = r.Response
-	}
+	f.hear(out.Replies)
 	for _, write := range out.Writes {
 		err := error(nil)
 		if f.chance(8) {
@@ -237,9 +236,21 @@ func (f *flock) take(out Output) {
 		} else {
 			f.log = append(f.log, write.Records...)
 		}
-		for _, r := range write.Done(err) {
+		f.hear(write.Done(err))
+	}
+}
+
+func (f *flock) hear(replies []Reply) {
+	var others []Reply
+	for _, r := range replies {
+		if _, mine := r.To.(*consumer); mine {
 			f.answer = r.Response
+		} else {
+			others = append(others, r)
 		}
+	}
+	if len(others) > 0 {
+		f.others(others)
 	}
 }
 

@@ -29,7 +29,9 @@ func (d *draft) downgradeWithout(leaving []*consumerMember) bool {
 }
 
 // turnClassic makes the group the classic one of its members without those that
-// are gone.
+// are gone. Their assignments are what they have now, which may be more than their
+// targets: should the group change its kind again before they join, it must be known
+// what they read.
 func (d *draft) turnClassic(gone map[string]bool, rebalance bool) {
 	g := newGroup(d.id, d.now)
 	g.generation, g.protocolType = d.group.epoch, consumerProtocol
@@ -43,7 +45,7 @@ func (d *draft) turnClassic(gone map[string]bool, rebalance bool) {
 	}
 	g.protocol = g.choose()
 	for m := range g.each {
-		m.assignment = d.classicAssignment(d.group.target[m.id], m.metadata(g.protocol))
+		m.assignment = d.classicAssignment(d.group.members[m.id].holds(), m.metadata(g.protocol))
 	}
 	g.become(stable, d.now)
 	d.eraseGroup()

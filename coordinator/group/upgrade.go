@@ -3,7 +3,6 @@ package group
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -120,10 +119,10 @@ func (c *Coordinator) readAssignment(raw []byte) (assign.Partitions, error) {
 		return nil, errUserData
 	}
 	for _, topic := range a.Topics {
-		if t, found := c.cluster.Topic(topic.Topic); found && len(topic.Partitions) > 0 {
-			list := slices.Clone(topic.Partitions)
-			slices.Sort(list)
-			p[t.ID] = slices.Compact(list)
+		if t, found := c.cluster.Topic(topic.Topic); found {
+			for _, partition := range topic.Partitions {
+				p.Add(t.ID, partition) // a topic may be named more than once
+			}
 		}
 	}
 	return p, nil

@@ -26,14 +26,16 @@ type client struct {
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
 	noTransactions                                                       bool // nor does it read committed records only
+	consumerProtocol                                                     bool // it speaks the new group protocol
+	keepsUserData                                                        bool // its cooperative assignor keeps data of its own in assignments, so that no broker can stand in for it
 	noMixing                                                             bool // it speaks no assignor that others know, or writes subscriptions that they cannot read
 	readsEmptyAsNull                                                     bool
 	dropsOnLeave                                                         bool // it commits a record that it does not print any more
 }
 
 var clients = []client{
-	{name: "java", program: javaProgram},
-	{name: "librdkafka", program: pythonProgram("confluent.py")},
+	{name: "java", program: javaProgram, consumerProtocol: true},
+	{name: "librdkafka", program: pythonProgram("confluent.py"), consumerProtocol: true, keepsUserData: true},
 	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true, dropsOnLeave: true, noAdmin: true, noTransactions: true},
 	{name: "franz-go", program: goProgram("franz-go")},
 	{name: "sarama", program: goProgram("sarama"), noCooperative: true, noTransactions: true},

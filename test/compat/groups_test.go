@@ -15,9 +15,12 @@ import (
 // other, and stays when that one leaves.
 func TestGroups(t *testing.T) {
 	for _, c := range present(t) {
-		t.Run(c.name, func(t *testing.T) { rebalance(t, "eager", []client{c, c}) })
+		t.Run(c.name, func(t *testing.T) { rebalance(t, all("eager", c, c)) })
 		if !c.noCooperative {
-			t.Run(c.name+" cooperative", func(t *testing.T) { rebalance(t, "cooperative", []client{c, c}) })
+			t.Run(c.name+" cooperative", func(t *testing.T) { rebalance(t, all("cooperative", c, c)) })
+		}
+		if c.consumerProtocol {
+			t.Run(c.name+" new protocol", func(t *testing.T) { rebalance(t, all("consumer", c, c, c)) })
 		}
 	}
 }
@@ -31,24 +34,38 @@ func TestMixedGroups(t *testing.T) {
 	} {
 		t.Run(strategy, func(t *testing.T) {
 			members := slices.DeleteFunc(present(t), func(c client) bool { return !speaks(c) })
-			rebalance(t, strategy, members)
+			rebalance(t, all(strategy, members...))
 			slices.Reverse(members)
-			rebalance(t, strategy, members)
+			rebalance(t, all(strategy, members...))
 		})
 	}
+}
+
+// member is a client in a group, and how it shares partitions.
+type member struct {
+	client
+	strategy string
+}
+
+func all(strategy string, clients ...client) []member {
+	var members []member
+	for _, c := range clients {
+		members = append(members, member{c, strategy})
+	}
+	return members
 }
 
 // rebalance has members join a group one by one while records are produced,
 // and leave it in the same order. All the time each partition has one owner at
 // most; in the end every record was read, and committed.
-func rebalance(t *testing.T, strategy string, members []client) {
+func rebalance(t *testing.T, members []member, options ...string) {
 	topic := "group-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	parts := int32(max(3, len(members)))
 	createTopic(t, topic, parts)
 	stop := produceSlowly(t, topic, parts)
-	var g gathering
-	for _, c := range members {
-		g.all = append(g.all, start(t, c, "group", topic, "group="+topic, "strategy="+strategy))
+	g := gathering{options: options}
+	for _, m := range members {
+		g.all = append(g.all, start(t, m.client, "group", topic, append([]string{"group=" + topic, "strategy=" + m.strategy}, g.options...)...))
 		g.in = g.all
 		g.awaitShares(t, parts)
 		g.awaitRecords(t)
@@ -70,7 +87,7 @@ func rebalance(t *testing.T, strategy string, members []client) {
 }
 
 // leaversThatDrop counts the members that lose a record when they leave.
-func leaversThatDrop(members []client) int {
+func leaversThatDrop(members []member) int {
 	n := 0
 	for _, c := range members {
 		if c.dropsOnLeave {
@@ -124,8 +141,9 @@ func produceSlowly(t *testing.T, topic string, parts int32) (stop func() map[int
 
 // gathering is the members of a group.
 type gathering struct {
-	all []*process
-	in  []*process // those that did not leave, from first to last
+	all     []*process
+	in      []*process // those that did not leave, from first to last
+	options []string
 }
 
 // awaitShares waits until all that are in the group own a share of the
@@ -295,11 +313,11 @@ func wantCommitted(t *testing.T, group, topic string, ends map[int32]int64) {
 			t.Errorf("partition %d: committed is %d, its end is %d", p, at.At, end)
 		}
 	}
-	described, err := adm.DescribeGroups(t.Context(), group)
+	listed, err := adm.ListGroups(t.Context()) // of both protocols
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state := described[group].State; state != "Empty" {
-		t.Errorf("all have left, the group is %s: %v", state, described[group].Members)
+	if state := listed[group].State; state != "Empty" {
+		t.Errorf("all have left, the group is %s", state)
 	}
 }

@@ -46,6 +46,15 @@ func run(m *testing.M) (status int) {
 	return m.Run()
 }
 
+// sharedSettings let groups of the new protocol go through many steps in a short
+// time: the broker says how often members speak.
+var sharedSettings = map[string]string{
+	"auto.create.topics.enable":                "false",
+	"group.consumer.min.heartbeat.interval.ms": "100",
+	"group.consumer.heartbeat.interval.ms":     "500",
+	"group.consumer.assignment.interval.ms":    "100",
+}
+
 // scratch is the folder of the shared broker.
 var scratch string
 
@@ -54,7 +63,7 @@ var startShared = sync.OnceValue(func() error {
 	if os.Getenv("KLAMM_COMPAT_BROKER") == "apache" {
 		start = brokers.Apache
 	}
-	b, err := start(brokers.Options{Dir: scratch, Settings: map[string]string{"auto.create.topics.enable": "false"}})
+	b, err := start(brokers.Options{Dir: scratch, Settings: sharedSettings})
 	if err != nil {
 		return err
 	}

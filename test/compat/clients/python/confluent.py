@@ -36,15 +36,19 @@ def produce(bootstrap, topic, options):
 
 
 def consumer_for(bootstrap, options):
-    return Consumer({
+    config = {
         "bootstrap.servers": bootstrap,
         "group.id": options.get("group", "none"),
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        "heartbeat.interval.ms": 500,
         "isolation.level": "read_committed" if options.get("isolation") == "committed" else "read_uncommitted",
-        "partition.assignment.strategy": "cooperative-sticky" if options.get("strategy") == "cooperative" else "range",
-    })
+    }
+    if options.get("strategy") == "consumer":
+        config["group.protocol"] = "consumer"
+    else:
+        config["heartbeat.interval.ms"] = 500
+        config["partition.assignment.strategy"] = "cooperative-sticky" if options.get("strategy") == "cooperative" else "range"
+    return Consumer(config)
 
 
 def consume(bootstrap, topic, options):
@@ -90,7 +94,7 @@ def group(bootstrap, topic, options):
     emit("left")
 
 
-REBALANCING = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION)
+REBALANCING = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH)
 
 
 def commit(consumer):

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
@@ -79,13 +80,17 @@ public final class Main {
     }
 
     private KafkaConsumer<byte[], byte[]> consumer() {
-        boolean cooperative = "cooperative".equals(options.get("strategy"));
+        String strategy = options.getOrDefault("strategy", "eager");
         Map<String, Object> config = new HashMap<>(Map.of(
             "bootstrap.servers", bootstrap,
             "enable.auto.commit", false,
-            "auto.offset.reset", "earliest",
-            "heartbeat.interval.ms", 500,
-            "partition.assignment.strategy", List.of(cooperative ? CooperativeStickyAssignor.class : RangeAssignor.class)));
+            "auto.offset.reset", "earliest"));
+        if (strategy.equals("consumer")) {
+            config.put("group.protocol", "consumer");
+        } else {
+            config.put("heartbeat.interval.ms", 500);
+            config.put("partition.assignment.strategy", List.of(strategy.equals("cooperative") ? CooperativeStickyAssignor.class : RangeAssignor.class));
+        }
         if (options.containsKey("group")) config.put("group.id", options.get("group"));
         if ("committed".equals(options.get("isolation"))) config.put("isolation.level", "read_committed");
         if (options.containsKey("count")) config.put("max.poll.records", 1); // none is read beyond the count
@@ -133,11 +138,14 @@ public final class Main {
     }
 
     /** Commits what was read, unless the group rebalances: poll takes part in that, and the next commit covers this one. */
-    private static void commit(KafkaConsumer<byte[], byte[]> consumer) {
+    private void commit(KafkaConsumer<byte[], byte[]> consumer) {
         try {
             consumer.commitSync();
         } catch (RebalanceInProgressException e) {
             return;
+        } catch (CommitFailedException e) {
+            // A group that turns classic has a generation that this member may not have heard of.
+            if (!options.containsKey("migrates")) throw e;
         }
     }
 
