@@ -37,6 +37,7 @@ var apacheTools = map[string]string{
 	"producer-perf-test":  "org.apache.kafka.tools.ProducerPerformance",
 	"reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"topics":              "org.apache.kafka.tools.TopicCommand",
+	"transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
 	"verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
 }

@@ -5,6 +5,7 @@ package compat
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -77,5 +78,43 @@ func wantAborted(t *testing.T, c client, topic string, count int) {
 	}
 	if written < 2*count {
 		t.Errorf("%s wrote %d records, want each twice, %d", c.name, written, 2*count)
+	}
+}
+
+// TestApacheCopier runs the copier of Apache's own system tests, which aborts at
+// random, and its tool for transactions.
+func TestApacheCopier(t *testing.T) {
+	const count = 300
+	from, to := "copier-in", "copier-out"
+	createTopic(t, from, 1)
+	createTopic(t, to, 1)
+	var messages []message
+	for i := range count {
+		messages = append(messages, message{Timestamp: 1_700_000_000_000, Key: fmt.Appendf(nil, "%d", i), Value: fmt.Appendf(nil, "value %d", i)})
+	}
+	box, java := tools(t), clients[0]
+	produce(t, java, from, "none", messages)
+	printed, status, err := runAlone("org.apache.kafka.tools.TransactionalMessageCopier", []string{
+		"--broker-list", broker(t).Addr, "--transactional-id", "apache-copier", "--consumer-group", "apache-copiers",
+		"--input-topic", from, "--input-partition", "0", "--output-topic", to,
+		"--max-messages", fmt.Sprint(count), "--transaction-size", "20", "--transaction-timeout", "30000", "--enable-random-aborts", "--use-group-metadata",
+	})
+	if err != nil || status != 0 {
+		t.Fatalf("the copier ended with %d (%v):\n%s", status, err, tail(printed))
+	}
+	for i, e := range records(consume(t, java, to, count, "isolation=committed")) {
+		if want := fmt.Sprintf("value %d", i); string(e.Value) != want {
+			t.Fatalf("record %d of the copy is %q, want %q", i, e.Value, want)
+		}
+	}
+	if listed := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "list"); !strings.Contains(listed, "apache-copier") {
+		t.Errorf("Apache's tool lists:\n%s", listed)
+	}
+	described := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "describe", "--transactional-id", "apache-copier")
+	if !strings.Contains(described, "CompleteCommit") {
+		t.Errorf("Apache's tool describes:\n%s", described)
+	}
+	if found := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "find-hanging", "--broker-id", "1"); strings.Contains(found, to) {
+		t.Errorf("Apache's tool finds hanging:\n%s", found)
 	}
 }
