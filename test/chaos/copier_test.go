@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func copyForEver(addr string) error {
 	s, err := kgo.NewGroupTransactSession(patience(addr,
 		kgo.TransactionalID(copierName), kgo.ConsumerGroup(copierName), kgo.InstanceID(copierName), kgo.ConsumeTopics(copyFrom),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.HeartbeatInterval(200*time.Millisecond), kgo.DefaultProduceTopic(copyTo),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(30*time.Second),
 	)...)

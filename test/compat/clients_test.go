@@ -21,7 +21,7 @@ import (
 // client is one of the programs under clients, all of which have one command line.
 type client struct {
 	name    string
-	program func() ([]string, error) // builds it where needed; errMissing where a runtime is
+	program func() ([]string, error) // builds it where needed; missingError where a runtime is
 	// What the client itself cannot do.
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
@@ -44,16 +44,16 @@ var clients = []client{
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true, noMixing: true},
 }
 
-// errMissing says which runtime this machine lacks.
-type errMissing string
+// missingError says which runtime this machine lacks.
+type missingError string
 
-func (e errMissing) Error() string { return string(e) + " is missing" }
+func (e missingError) Error() string { return string(e) + " is missing" }
 
 // needs skips the test, or in CI fails it, where err says that a runtime is
 // missing. What it was asked for is told at the end of all tests.
 func needs(t *testing.T, what string, err error) {
 	t.Helper()
-	var missing errMissing
+	var missing missingError
 	asked.note(what, err)
 	switch {
 	case err == nil:
@@ -122,7 +122,7 @@ func present(t *testing.T) []client {
 func lookPath(names ...string) error {
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			return errMissing(name)
+			return missingError(name)
 		}
 	}
 	return nil
@@ -199,7 +199,7 @@ var pythonHome = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	if exec.Command("python3", "-c", "import venv, ensurepip").Run() != nil {
-		return "", errMissing("python3's venv")
+		return "", missingError("python3's venv")
 	}
 	from, err := sources("python")
 	if err != nil {

@@ -39,6 +39,6 @@ func wantSequences(t *testing.T, topic string, partition int32) {
 		if b.BaseSequence() != next {
 			t.Errorf("%s-%d offset %d: sequence %d, want %d", topic, partition, b.BaseOffset(), b.BaseSequence(), next)
 		}
-		next += int32(b.Count())
+		next += b.Count()
 	}
 }
