@@ -142,7 +142,7 @@ func (b *Broker) bind() error {
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
 			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
-		}, listener.Deps{Handler: b.handler, Budget: budget, Logger: b.logger, Metrics: b.metrics})
+		}, listener.Deps{Handler: b.handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener)})
 		if err != nil {
 			return err
 		}

@@ -18,11 +18,9 @@ type state struct{ broker *Broker }
 // Broker is the state of the whole node.
 func (s *state) Broker() metrics.Broker {
 	b := s.broker
-	told := metrics.Broker{ID: b.config.NodeID, OfflinePartitions: b.partitions.Offline()}
+	told := metrics.Broker{ID: b.config.NodeID, OfflinePartitions: b.partitions.Offline(), LogDirs: map[string]bool{}}
 	for _, f := range b.folders {
-		if f.dir == nil {
-			told.OfflineLogDirs++
-		}
+		told.LogDirs[f.path] = f.dir != nil
 	}
 	if e := b.config.AdvertisedListeners; len(e) > 0 {
 		told.Address = net.JoinHostPort(e[0].Host, strconv.Itoa(int(b.port(e[0]))))
@@ -70,7 +68,7 @@ func (s *state) Partitions() []metrics.Partition {
 		}
 		m := &t.Partitions[p.TopicPartition.Partition]
 		told := metrics.Partition{
-			Topic: p.Topic, Partition: p.TopicPartition.Partition, LogStart: p.Log().Start(), End: p.HighWatermark(), LogEnd: p.Log().End(),
+			Topic: p.Topic, Partition: p.TopicPartition.Partition, LogStart: p.Log().Start(), Stable: p.Log().LastStable(p.HighWatermark()), End: p.HighWatermark(), LogEnd: p.Log().End(),
 			Size: p.Log().Size(), Segments: p.Log().Segments(), Leader: m.Leader, Preferred: m.Replicas[0],
 			Replicas: len(m.Replicas), InSync: len(m.ISR), MinInSync: 1,
 		}

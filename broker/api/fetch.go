@@ -29,6 +29,7 @@ import (
 // is not enough to read yet: the connection's next request has to wait for this
 // answer anyway.
 func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
+	r.Role = roleOf(req)
 	session, err := h.sessions.Open(req, r.Received)
 	if err != nil {
 		refused := fetchResponse{version: req.Version, errorCode: errorCode(err)}
@@ -37,6 +38,7 @@ func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
 	}
 	f := h.newFetch(r, req, session)
 	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.stopping)
+	r.Waited(f.waited)
 	h.countFetched(partitions)
 	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: partitions}
 	r.Reply(response.parts()...)
@@ -49,6 +51,7 @@ type fetch struct {
 	targets []fetchTarget // for each of session.Wanted
 	most    int           // bytes that the answer may have
 	left    int           // bytes that it may still grow by
+	waited  time.Duration // for records to come
 }
 
 // fetchTarget is where a wanted partition is to be read, or why it is not.
@@ -97,6 +100,14 @@ func followerOf(req *kmsg.FetchRequest) int32 {
 	return req.ReplicaID
 }
 
+// roleOf is what Kafka's metrics call a fetch besides.
+func roleOf(req *kmsg.FetchRequest) string {
+	if followerOf(req) >= 0 {
+		return "FetchFollower"
+	}
+	return "FetchConsumer"
+}
+
 // readOrWait reads until the answer has req.MinBytes, or something to say at
 // once, or deadline passes, or stopping closes.
 func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetchedPartition {
@@ -119,14 +130,21 @@ func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetch
 		if enough || !waiting {
 			return f.finish(answer)
 		}
-		select {
-		case <-poll.Woken():
-		case <-timer.C:
-			waiting = false
-		case <-stopping:
-			waiting = false
-		}
+		waiting = f.wait(poll, timer, stopping)
 	}
+}
+
+// wait returns when there may be more to read, and reports whether it is worth
+// waiting on if there is not enough.
+func (f *fetch) wait(poll *wait.Poll, timer *time.Timer, stopping <-chan struct{}) (more bool) {
+	defer func(from time.Time) { f.waited += time.Since(from) }(time.Now())
+	select {
+	case <-poll.Woken():
+		return true
+	case <-timer.C:
+	case <-stopping:
+	}
+	return false
 }
 
 // read answers each partition with what is there now, and reports whether that

@@ -54,19 +54,17 @@ type Metrics interface {
 	// ConnectionRefused notes a connection that was closed at once: connections or
 	// connections_per_ip, after the limit that was reached.
 	ConnectionRefused(reason string)
-	// Answered notes a request whose answer the socket has taken; api is the name
-	// of its API, took the time since its last byte was read.
-	Answered(api string, version int16, took time.Duration)
+	Answered(Served)
 	Panicked()
 }
 
 type uncounted struct{}
 
-func (uncounted) ConnectionOpened()                     {}
-func (uncounted) ConnectionClosed(string)               {}
-func (uncounted) ConnectionRefused(string)              {}
-func (uncounted) Answered(string, int16, time.Duration) {}
-func (uncounted) Panicked()                             {}
+func (uncounted) ConnectionOpened()        {}
+func (uncounted) ConnectionClosed(string)  {}
+func (uncounted) ConnectionRefused(string) {}
+func (uncounted) Answered(Served)          {}
+func (uncounted) Panicked()                {}
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.MaxRequestBytes, 100<<20)

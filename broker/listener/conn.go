@@ -138,7 +138,7 @@ func (c *Conn) serveRequests() ending {
 			return ending{"stop", nil}
 		}
 		c.handle(r)
-		c.returned()
+		c.returned(r)
 	}
 }
 

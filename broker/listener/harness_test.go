@@ -34,17 +34,18 @@ type counts struct {
 	mu                         sync.Mutex
 	opened, answered, panicked int
 	closed, refused            map[string]int
+	served                     []Served
 }
 
 func newCounts() *counts { return &counts{closed: map[string]int{}, refused: map[string]int{}} }
 
 func (c *counts) note(fn func()) { c.mu.Lock(); defer c.mu.Unlock(); fn() }
 
-func (c *counts) ConnectionOpened()                     { c.note(func() { c.opened++ }) }
-func (c *counts) ConnectionClosed(why string)           { c.note(func() { c.closed[why]++ }) }
-func (c *counts) ConnectionRefused(why string)          { c.note(func() { c.refused[why]++ }) }
-func (c *counts) Answered(string, int16, time.Duration) { c.note(func() { c.answered++ }) }
-func (c *counts) Panicked()                             { c.note(func() { c.panicked++ }) }
+func (c *counts) ConnectionOpened()            { c.note(func() { c.opened++ }) }
+func (c *counts) ConnectionClosed(why string)  { c.note(func() { c.closed[why]++ }) }
+func (c *counts) ConnectionRefused(why string) { c.note(func() { c.refused[why]++ }) }
+func (c *counts) Answered(s Served)            { c.note(func() { c.answered++; c.served = append(c.served, s) }) }
+func (c *counts) Panicked()                    { c.note(func() { c.panicked++ }) }
 
 // ended waits until so many connections have ended for that reason.
 func (c *counts) ended(t *testing.T, why string, want int) {

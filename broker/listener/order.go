@@ -1,10 +1,6 @@
 package listener
 
-import (
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
-)
+import "time"
 
 // queue holds the requests of a connection that are begun and not yet answered,
 // oldest first. Those that a writer has taken off it still count as pending.
@@ -88,6 +84,7 @@ func (c *Conn) begin(r *Request) bool {
 	}
 	c.queue.push(r)
 	c.handling = true
+	r.clock.began = time.Now()
 	return true
 }
 
@@ -109,6 +106,7 @@ func (c *Conn) settle(r *Request, a answer, hangup error) *writer {
 		return nil
 	}
 	r.answer, r.hangup, r.ready = a, hangup, true
+	r.clock.finished = time.Now()
 	if hangup != nil && r.overlaps {
 		r.overlaps = false
 		c.queue.exclusive++ // nothing starts after it any more
@@ -164,9 +162,12 @@ func (c *Conn) leave(w *writer) bool {
 	return c.handling
 }
 
-// returned tells that the handler came back, and finishes what was left to it.
-func (c *Conn) returned() {
+// returned tells that r's handler came back, and finishes what was left to it.
+func (c *Conn) returned(r *Request) {
 	c.mu.Lock()
+	if !r.ready {
+		r.clock.returned = time.Now()
+	}
 	w := c.left
 	c.handling, c.left = false, nil
 	c.mu.Unlock()
@@ -181,13 +182,5 @@ func releaseReady(list *Request) {
 		if r.ready {
 			r.answer.release()
 		}
-	}
-}
-
-// countAnswered tells the metrics of a list of requests that were written.
-func (c *Conn) countAnswered(list *Request) {
-	now := time.Now()
-	for r := list; r != nil; r = r.next {
-		c.listener.deps.Metrics.Answered(kmsg.NameForKey(r.Key), r.Version, now.Sub(r.Received))
 	}
 }

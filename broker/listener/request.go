@@ -25,6 +25,9 @@ type Request struct {
 	Body     []byte
 	Conn     *Conn
 	Received time.Time // when the last byte had been read
+	// Role is a second name that metrics know the request by, empty for none: Kafka
+	// tells a consumer's fetches from a follower's. The handler sets it.
+	Role string
 
 	memory   atomic.Pointer[buffer] // holds Body; nil once released
 	holders  atomic.Int32           // of memory: the handler's call, and the answer
@@ -34,9 +37,14 @@ type Request struct {
 	// Guarded by Conn.mu until a writer takes the request off the queue.
 	ready  bool // finished: what follows stands
 	hangup error
+	clock
 	answer
 	next *Request
 }
+
+// Waited notes time that the handler spent waiting for others. It is called by the
+// handler, before it finishes the request.
+func (r *Request) Waited(d time.Duration) { r.clock.waited += d }
 
 // Reply answers with a body made of parts, which the listener owns from now on.
 // They must not lie in Body.

@@ -19,8 +19,9 @@ const (
 // at a time works with it.
 type writer struct {
 	conn  *Conn
-	batch *Request // what is being sent, a list in order
-	size  int      // its bytes
+	batch *Request  // what is being sent, a list in order
+	taken time.Time // when batch was
+	size  int       // its bytes
 
 	at   *Request // the first that is not all in vector yet
 	part int      // at's first part that is not; -1: not even its head
@@ -100,6 +101,7 @@ func (w *writer) next() bool {
 		w.free()
 		return false
 	}
+	w.taken = time.Now()
 	for r := batch; r != nil; r = r.next {
 		w.size += r.answer.size()
 	}
@@ -111,7 +113,7 @@ func (w *writer) letBatchGo() {
 	if w.batch == nil {
 		return
 	}
-	w.conn.countAnswered(w.batch)
+	w.conn.countAnswered(w.batch, w.taken)
 	releaseReady(w.batch)
 }
 

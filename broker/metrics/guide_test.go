@@ -48,7 +48,7 @@ func TestGuideHasEveryMetric(t *testing.T) {
 // metricRows describes each metric that there can be, by name.
 func metricRows(t *testing.T) []string {
 	m := used()
-	m.ConnectionRefused("limit")
+	m.Listener("PLAINTEXT").ConnectionRefused("limit")
 	m.RequestMemory(func() int64 { return 0 })
 	families, err := m.Registry().Gather()
 	if err != nil {
@@ -57,8 +57,12 @@ func metricRows(t *testing.T) []string {
 	var rows []string
 	for _, f := range families {
 		var labels []string
-		for _, l := range f.GetMetric()[0].GetLabel() {
-			labels = append(labels, l.GetName())
+		for _, m := range f.GetMetric() { // a sum over all topics has no topic
+			for _, l := range m.GetLabel() {
+				if !slices.Contains(labels, l.GetName()) {
+					labels = append(labels, l.GetName())
+				}
+			}
 		}
 		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp()))
 	}

@@ -20,7 +20,7 @@ type Broker struct {
 	Address           string
 	Topics            int
 	OfflinePartitions int
-	OfflineLogDirs    int
+	LogDirs           map[string]bool // their paths, and whether they can be used
 	ActiveController  bool
 	Groups            map[GroupKind]int // number of groups
 	Transactions      map[string]int    // number of transactional ids by state, as in "Ongoing"
@@ -34,6 +34,7 @@ type Partition struct {
 	Topic     string
 	Partition int32
 	LogStart  int64
+	Stable    int64 // last stable offset
 	End       int64 // high watermark
 	LogEnd    int64
 	Size      int64 // bytes
@@ -60,7 +61,7 @@ type GroupOffset struct {
 	Topic     string
 	Partition int32
 	Offset    int64
-	Lag       int64 // end - offset, 0 at least; -1 where the partition is not known
+	Lag       int64 // end - offset, 0 at least; -1 where the partition is not known here
 }
 
 type stateCollector struct{ state State }
@@ -81,9 +82,12 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	for topic, n := range topics {
 		s.gauge(topicPartitions, float64(n), topic)
 	}
+	offsets := 0
 	for _, g := range c.state.Groups() {
+		offsets += len(g.Offsets)
 		s.group(g)
 	}
+	s.gauge(groupOffsets, float64(offsets))
 	s.cleaner(c.state.Cleaner())
 }
 
@@ -111,6 +115,7 @@ var (
 	partitionCount         = desc("kafka_server_replicamanager_partitioncount", "Partitions with a replica here.")
 	leaderCount            = desc("kafka_server_replicamanager_leadercount", "Partitions led here.")
 	offlineReplicas        = desc("kafka_server_replicamanager_offlinereplicacount", "Replicas here that cannot be served.")
+	logDirOffline          = desc("kafka_log_logmanager_logdirectoryoffline", "1 where a log folder cannot be used.", "logDirectory")
 	offlineLogDirs         = desc("kafka_log_logmanager_offlinelogdirectorycount", "Log folders that cannot be used.")
 	activeController       = desc("kafka_controller_kafkacontroller_activecontrollercount", "1 where this node is the active controller.")
 	offlinePartitions      = desc("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.")
@@ -125,11 +130,15 @@ var (
 	logEnd                 = desc("kafka_log_log_logendoffset", "Offset that a partition's next record gets.", "topic", "partition")
 	partitionUnder         = desc("kafka_cluster_partition_underreplicated", "1 where a partition has fewer in-sync replicas than replicas.", "topic", "partition")
 	partitionISR           = desc("kafka_cluster_partition_insyncreplicascount", "In-sync replicas of a partition.", "topic", "partition")
+	partitionBelowMin      = desc("kafka_cluster_partition_underminisr", "1 where a partition has fewer in-sync replicas than min.insync.replicas.", "topic", "partition")
+	partitionAtMin         = desc("kafka_cluster_partition_atminisr", "1 where a partition has just min.insync.replicas in-sync replicas.", "topic", "partition")
+	partitionStableLag     = desc("kafka_cluster_partition_laststableoffsetlag", "Records at a partition's end that open transactions hide from readers of committed ones.", "topic", "partition")
 	partitionReplicasCount = desc("kafka_cluster_partition_replicascount", "Replicas of a partition.", "topic", "partition")
 	markersUndelivered     = desc("kafka_coordinator_transaction_transactionmarkerchannelmanager_unknowndestinationqueuesize", "Transactions that are decided and whose markers could not be written yet.")
 	lateTransactions       = desc("kafka_server_replicamanager_partitionswithlatetransactionscount", "Partitions with a transaction that is open longer than any may be: it hangs.")
 	producerIDCount        = desc("kafka_server_replicamanager_produceridcount", "Producers that the partitions remember.")
 	groupsTotal            = desc("kafka_coordinator_group_groupmetadatamanager_numgroups", "Consumer groups coordinated here.")
+	groupOffsets           = desc("kafka_coordinator_group_groupmetadatamanager_numoffsets", "Offsets that the groups coordinated here committed.")
 	groupsInState          = map[string]*prometheus.Desc{
 		"Stable":              desc("kafka_coordinator_group_groupmetadatamanager_numgroupsstable", "Consumer groups that are stable."),
 		"PreparingRebalance":  desc("kafka_coordinator_group_groupmetadatamanager_numgroupspreparingrebalance", "Consumer groups that prepare a rebalance."),
@@ -169,7 +178,7 @@ func (s sender) broker(b Broker, partitions []Partition) {
 	s.gauge(partitionCount, float64(len(partitions)+b.OfflinePartitions))
 	s.gauge(leaderCount, float64(len(partitions)))
 	s.gauge(offlineReplicas, float64(b.OfflinePartitions))
-	s.gauge(offlineLogDirs, float64(b.OfflineLogDirs))
+	s.logDirs(b.LogDirs)
 	s.gauge(activeController, one(b.ActiveController))
 	s.gauge(offlinePartitions, float64(b.OfflinePartitions))
 	s.gauge(globalTopics, float64(b.Topics))
@@ -198,6 +207,15 @@ func (s sender) broker(b Broker, partitions []Partition) {
 	s.gauge(producerIDCount, float64(b.ProducerIDs))
 }
 
+func (s sender) logDirs(usable map[string]bool) {
+	offline := 0
+	for path, ok := range usable {
+		offline += count(!ok)
+		s.gauge(logDirOffline, one(!ok), path)
+	}
+	s.gauge(offlineLogDirs, float64(offline))
+}
+
 // groupStates sends a number for every state, so that a graph has no holes.
 func (s sender) groupStates(kinds map[GroupKind]int) {
 	all := 0
@@ -219,6 +237,7 @@ func (s sender) partition(p Partition) {
 	under := one(p.InSync < p.Replicas)
 	for d, v := range map[*prometheus.Desc]float64{
 		logSize: float64(p.Size), logSegments: float64(p.Segments), logStart: float64(p.LogStart), logEnd: float64(p.LogEnd),
+		partitionBelowMin: one(p.InSync < p.MinInSync), partitionAtMin: one(p.InSync == p.MinInSync), partitionStableLag: float64(p.End - p.Stable),
 		partitionUnder: under, partitionISR: float64(p.InSync), partitionReplicasCount: float64(p.Replicas),
 		currentOffset: float64(p.End), oldestOffset: float64(p.LogStart), inSyncReplica: float64(p.InSync),
 		partitionLeader: float64(p.Leader), leaderPreferred: one(p.Leader == p.Preferred),
@@ -234,13 +253,17 @@ func (s sender) group(g Group) {
 	for _, o := range g.Offsets {
 		partition := strconv.Itoa(int(o.Partition))
 		s.gauge(groupOffset, float64(o.Offset), g.Name, o.Topic, partition)
-		s.gauge(groupLag, float64(o.Lag), g.Name, o.Topic, partition)
 		offsets[o.Topic] += o.Offset
-		lags[o.Topic] += max(o.Lag, 0)
+		if o.Lag >= 0 {
+			s.gauge(groupLag, float64(o.Lag), g.Name, o.Topic, partition)
+			lags[o.Topic] += o.Lag
+		}
 	}
 	for topic, sum := range offsets {
 		s.untyped(groupOffsetSum, float64(sum), g.Name, topic)
-		s.untyped(groupLagSum, float64(lags[topic]), g.Name, topic)
+	}
+	for topic, sum := range lags {
+		s.untyped(groupLagSum, float64(sum), g.Name, topic)
 	}
 }
 
