@@ -105,6 +105,9 @@ func (r *valueReader) classic() *classicMember {
 		c.protocols = append(c.protocols, p)
 	}
 	r.tags(nil)
+	if len(c.protocols) == 0 {
+		r.fail() // it could not be answered
+	}
 	return c
 }
 

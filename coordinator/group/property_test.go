@@ -271,3 +271,32 @@ func (g *group) problem() string {
 	}
 	return ""
 }
+
+// TestReplayOfAnything: whatever bytes a log has for a record, it is read or said
+// to be damaged.
+func TestReplayOfAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		config := Config{MaxSize: 2, Consumer: Consumer{MaxSize: 2, Assignors: []string{"uniform"}, Downgrade: true}}
+		c := New(config, nil, slog.New(slog.DiscardHandler))
+		for range rapid.IntRange(1, 5).Draw(t, "records") {
+			version := rapid.SampledFrom([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 17}).Draw(t, "key version")
+			key := append([]byte{0, version}, "\x00\x01g"...)
+			if version >= 5 && version != 6 {
+				key = append(key, "\x00\x01m"...)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "key is damaged") == 0 {
+				key = append(key[:2:2], rapid.SliceOf(rapid.Byte()).Draw(t, "key")...)
+			}
+			value := append([]byte{0, 0}, rapid.SliceOf(rapid.Byte()).Draw(t, "value")...)
+			if err := c.Replay(key, value, time.UnixMilli(1e12)); err != nil && err.Error() == "" {
+				t.Fatal("an error without words")
+			}
+		}
+		c.Loaded(time.UnixMilli(1e12))
+		c.Tick(time.UnixMilli(2e12))
+		for id := range c.groups {
+			c.ConsumerGroupDescribe(id)
+			c.Describe(id, 6)
+		}
+	})
+}
