@@ -5,8 +5,11 @@ package compat
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/klamm-io/klamm/test/brokers"
 )
 
 // speakers are the clients that speak the new group protocol.
@@ -85,4 +88,41 @@ func TestTwentyMembers(t *testing.T) {
 	wantOneReader(t, g.all)
 	wantAllRead(t, g.all, ends, 0)
 	wantCommitted(t, topic, topic, ends)
+}
+
+// TestToolsSeeConsumerGroups: Apache's tools tell of a group of the new protocol
+// what they tell of one of Kafka's.
+func TestToolsSeeConsumerGroups(t *testing.T) {
+	clients := speakers(t)
+	if len(clients) == 0 {
+		t.Skip("no client here speaks the new protocol")
+	}
+	topic := "seen-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	createTopic(t, topic, 2)
+	member := start(t, clients[0], "group", topic, "group="+topic, "strategy=consumer")
+	g := gathering{all: []*process{member}, in: []*process{member}}
+	g.awaitShares(t, 2)
+	const groups = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+	for _, run := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{groups, "--describe", "--group", topic, "--state"}, []string{"uniform", "Stable"}},
+		{[]string{groups, "--describe", "--group", topic, "--members", "--verbose"}, []string{topic + ":0,1", "TARGET-EPOCH"}},
+		{[]string{groups, "--list", "--type"}, []string{topic, "Consumer"}},
+		{[]string{"org.apache.kafka.tools.GroupsCommand", "--list", "--group-type", "consumer"}, []string{topic}},
+	} {
+		cmd, err := brokers.Tool(run.args[0], append([]string{"--bootstrap-server", broker(t).Addr}, run.args[1:]...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.CombinedOutput()
+		for _, want := range run.want {
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%v: %v; no %q in\n%s", run.args, err, want, out)
+			}
+		}
+	}
+	member.input.Close()
+	member.finish(t)
 }
