@@ -64,8 +64,10 @@ func (c *Coordinator) endOwn(out *output, r Request, commit bool, fresh int64, t
 	switch {
 	case t.producer.ID != r.Producer.ID && !tookID:
 		return kerr.InvalidProducerIDMapping
-	case t.state.prepared() && !repeated, !current && !repeated, repeated && (t.state == Ongoing || t.state == Empty):
+	case !current && !repeated, repeated && (t.state == Ongoing || t.state == Empty):
 		return kerr.ProducerFenced
+	case t.state.prepared() && !repeated:
+		return kerr.ConcurrentTransactions // the next transaction's end: the last one is not complete
 	case repeated && t.state == decision(commit):
 		return kerr.ConcurrentTransactions
 	case repeated && t.state == completion(commit):
