@@ -331,10 +331,14 @@ func (d *Dir) Delete(tp protocol.TopicPartition) error {
 	return nil
 }
 
-// abandon takes the log out of use without a further flush.
+// abandon takes the log out of use without a further flush. After it no
+// checkpoint writes into the log's folder.
 func (l *Log) abandon() {
 	l.mu.Lock()
 	l.closed.Store(true)
+	l.snapshotMu.Lock() // a snapshot that is being written comes first
+	l.deleted.Store(true)
+	l.snapshotMu.Unlock()
 	l.mu.Unlock()
 	for _, s := range *l.segments.Load() {
 		s.retire()

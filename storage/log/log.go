@@ -36,6 +36,7 @@ type Log struct {
 	failed        atomic.Pointer[error]
 	refusing      atomic.Bool // the disk did not take the last append
 	closed        atomic.Bool // set under mu: nothing is appended any more
+	deleted       atomic.Bool // set under mu and snapshotMu: the files go, and their names may be another log's
 
 	onCommitted func(end int64)
 	flushing    atomic.Bool
@@ -140,8 +141,12 @@ func (l *Log) Failed() error {
 	return nil
 }
 
-// fail takes the log out of use: what its files hold is no longer known.
+// fail takes the log out of use: what its files hold is no longer known. What
+// goes wrong with files that are deleted is nobody's trouble.
 func (l *Log) fail(err error) {
+	if l.deleted.Load() {
+		return
+	}
 	if l.failed.CompareAndSwap(nil, &err) {
 		l.logger.Error("log failed; its partition is offline until a restart", "partition", l.String(), "path", l.path, "err", err)
 	}

@@ -116,6 +116,9 @@ func (l *Log) snapshotFile(offset int64) string { return l.file(segmentName(offs
 func (l *Log) writeSnapshot(p producerSnapshot) error {
 	l.snapshotMu.Lock()
 	defer l.snapshotMu.Unlock()
+	if l.deleted.Load() {
+		return errRetired
+	}
 	if err := disk.WriteFileAtomic(l.dir.fs, l.snapshotFile(p.end), p.raw); err != nil {
 		return fmt.Errorf("write the producers' snapshot: %w", err)
 	}
@@ -269,7 +272,7 @@ func (l *Log) replayBatch(s *segment, header record.Batch, at, now int64) error 
 // storeEpochs writes the leader epochs if they changed. The caller holds mu, or
 // has the log to itself.
 func (l *Log) storeEpochs() error {
-	if !l.epochsChanged {
+	if !l.epochsChanged || l.deleted.Load() {
 		return nil
 	}
 	if err := l.epochs.write(l.dir.fs, l.file(leaderEpochFile)); err != nil {

@@ -103,7 +103,7 @@ func (d *Dir) Checkpoint() error {
 	var failed error
 	logs := d.Logs()
 	for _, l := range logs {
-		if err := l.advanceRecoveryPoint(); err != nil {
+		if err := l.advanceRecoveryPoint(); err != nil && !l.deleted.Load() {
 			failed = errors.Join(failed, fmt.Errorf("checkpoint %s: %w", l, err))
 		}
 	}
