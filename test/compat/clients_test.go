@@ -30,6 +30,8 @@ type client struct {
 	keepsUserData                                                        bool // its cooperative assignor keeps data of its own in assignments, so that no broker can stand in for it
 	noMixing                                                             bool // it speaks no assignor that others know, or writes subscriptions that they cannot read
 	readsEmptyAsNull                                                     bool
+	waitsBehindEnd                                                       bool // where an offset is behind the end, it waits for the end to get there
+	ignoresAppendTime                                                    bool // it shows the time of the producer where the topic has the broker's
 	dropsOnLeave                                                         bool // it commits a record that it does not print any more
 }
 
@@ -39,7 +41,7 @@ var clients = []client{
 	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true, dropsOnLeave: true, noAdmin: true, noTransactions: true},
 	{name: "franz-go", program: goProgram("franz-go")},
 	{name: "sarama", program: goProgram("sarama"), noCooperative: true, noTransactions: true},
-	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, noMixing: true, noAdmin: true, noTransactions: true, readsEmptyAsNull: true},
+	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, noMixing: true, noAdmin: true, noTransactions: true, readsEmptyAsNull: true, waitsBehindEnd: true, ignoresAppendTime: true},
 	{name: "kafka-python", program: pythonProgram("kafkapython.py"), noCooperative: true},
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true, noMixing: true},
 }

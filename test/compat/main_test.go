@@ -58,12 +58,16 @@ var sharedSettings = map[string]string{
 // scratch is the folder of the shared broker.
 var scratch string
 
-var startShared = sync.OnceValue(func() error {
-	start := brokers.Klamm
+// newBroker makes a broker that clients are tested with.
+func newBroker(o brokers.Options) (*brokers.Broker, error) {
 	if os.Getenv("KLAMM_COMPAT_BROKER") == "apache" {
-		start = brokers.Apache
+		return brokers.Apache(o)
 	}
-	b, err := start(brokers.Options{Dir: scratch, Settings: sharedSettings})
+	return brokers.Klamm(o)
+}
+
+var startShared = sync.OnceValue(func() error {
+	b, err := newBroker(brokers.Options{Dir: scratch, Settings: sharedSettings})
 	if err != nil {
 		return err
 	}
@@ -94,8 +98,13 @@ func admin(t *testing.T) *kadm.Client {
 // createTopic makes a topic and waits until it has its leaders.
 func createTopic(t *testing.T, topic string, partitions int32) {
 	t.Helper()
+	createTopicWith(t, topic, partitions, nil)
+}
+
+func createTopicWith(t *testing.T, topic string, partitions int32, configs map[string]*string) {
+	t.Helper()
 	adm := admin(t)
-	if _, err := adm.CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
+	if _, err := adm.CreateTopic(t.Context(), partitions, 1, configs, topic); err != nil {
 		t.Fatalf("create %s: %v", topic, err)
 	}
 	if err := awaitLeaders(t.Context(), adm, topic, int(partitions)); err != nil {

@@ -74,10 +74,16 @@ type process struct {
 // runLimit bounds how long one program may run.
 const runLimit = 3 * time.Minute
 
-// start runs one verb of a client. The process is killed when the test ends.
+// start runs one verb of a client against the shared broker.
 func start(t *testing.T, c client, verb, topic string, options ...string) *process {
 	t.Helper()
-	argv := append(c.argv(t), verb, broker(t).Addr, topic)
+	return startAt(t, broker(t).Addr, c, verb, topic, options...)
+}
+
+// startAt runs one verb of a client. The process is killed when the test ends.
+func startAt(t *testing.T, addr string, c client, verb, topic string, options ...string) *process {
+	t.Helper()
+	argv := append(c.argv(t), verb, addr, topic)
 	argv = append(argv, options...)
 	p := &process{name: c.name + " " + verb, cmd: exec.Command(argv[0], argv[1:]...), done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Stderr = &p.stderr
@@ -186,6 +192,15 @@ func histories(of []*process) string {
 // finish waits for the program and returns its events. A failure fails the test.
 func (p *process) finish(t *testing.T) []event {
 	t.Helper()
+	if err := p.ended(t); err != nil {
+		t.Fatalf("%s: %v; stderr: %s", p.name, err, tail(p.stderr.String()))
+	}
+	return p.events
+}
+
+// ended waits for the program and returns how it ended.
+func (p *process) ended(t *testing.T) error {
+	t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(runLimit):
@@ -193,10 +208,7 @@ func (p *process) finish(t *testing.T) []event {
 		<-p.done
 		t.Fatalf("%s: not done in %s after %d events; stderr: %s", p.name, runLimit, len(p.events), tail(p.stderr.String()))
 	}
-	if p.err != nil {
-		t.Fatalf("%s: %v; stderr: %s", p.name, p.err, tail(p.stderr.String()))
-	}
-	return p.events
+	return p.err
 }
 
 func tail(s string) string { return s[max(0, len(s)-2000):] }
@@ -205,6 +217,13 @@ func tail(s string) string { return s[max(0, len(s)-2000):] }
 func produce(t *testing.T, c client, topic, codec string, messages []message, options ...string) []int64 {
 	t.Helper()
 	p := start(t, c, "produce", topic, append(options, "codec="+codec)...)
+	p.give(t, messages)
+	return p.offsets(t, len(messages))
+}
+
+// give hands a producer all that it is to send.
+func (p *process) give(t *testing.T, messages []message) {
+	t.Helper()
 	var lines strings.Builder
 	enc := json.NewEncoder(&lines)
 	for _, m := range messages {
@@ -216,7 +235,12 @@ func produce(t *testing.T, c client, topic, codec string, messages []message, op
 		t.Logf("%s reads no more: %v", p.name, err) // what it says itself tells why
 	}
 	p.input.Close()
-	offsets := make([]int64, len(messages))
+}
+
+// offsets waits for a producer and returns where each of its records went.
+func (p *process) offsets(t *testing.T, count int) []int64 {
+	t.Helper()
+	offsets := make([]int64, count)
 	for i := range offsets {
 		offsets[i] = -1
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -70,6 +71,34 @@ func writeTimed(t *testing.T, topic string, partition int32, count int, from int
 		if err := cl.ProduceSync(t.Context(), batch...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestLogAppendTime has each client write into a topic that keeps the time at
+// which a record came, and each read what all wrote: it sees that time, not the
+// one that the record's producer gave it.
+func TestLogAppendTime(t *testing.T) {
+	const topic = "append-times"
+	present := present(t)
+	createTopicWith(t, topic, int32(len(present)), map[string]*string{"message.timestamp.type": kadm.StringPtr("LogAppendTime")})
+	sent, came := make([]int64, len(present)), make([]int64, len(present))
+	for i, c := range present {
+		sent[i] = time.Now().UnixMilli()
+		long := message{Partition: int32(i), Timestamp: sent[i] - 3_600_000, Key: []byte("k"), Value: []byte("v")}
+		produce(t, c, topic, "gzip", []message{long, long})
+		came[i] = time.Now().UnixMilli()
+	}
+	for _, c := range present {
+		if c.ignoresAppendTime {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			for _, e := range records(consume(t, c, topic, 2*len(present))) {
+				if e.Timestamp < sent[e.Partition] || e.Timestamp > came[e.Partition] {
+					t.Errorf("a record of %s: timestamp %d, it came from %d to %d", present[e.Partition].name, e.Timestamp, sent[e.Partition], came[e.Partition])
+				}
+			}
+		})
 	}
 }
 

@@ -26,7 +26,7 @@ func kafkagoProduce(ctx context.Context, j job) error {
 		return err
 	}
 	w := &kafka.Writer{
-		Addr: kafka.TCP(j.bootstrap), Topic: j.topic, RequiredAcks: kafka.RequireAll,
+		Addr: kafka.TCP(j.bootstrap), Topic: j.topic, RequiredAcks: kafka.RequireAll, AllowAutoTopicCreation: true,
 		Compression: kafkagoCodecs[j.text("codec")], BatchTimeout: 5 * time.Millisecond,
 		Balancer: kafka.BalancerFunc(func(m kafka.Message, _ ...int) int { return m.WriterData.(place).partition }),
 		Completion: func(messages []kafka.Message, err error) {
@@ -41,7 +41,12 @@ func kafkagoProduce(ctx context.Context, j job) error {
 	for i, r := range records {
 		messages[i] = kafkagoMessage(i, r)
 	}
-	return errors.Join(w.WriteMessages(ctx, messages...), w.Close())
+	for {
+		err := w.WriteMessages(ctx, messages...)
+		if !errors.Is(err, kafka.UnknownTopicOrPartition) || ctx.Err() != nil { // else it is being made: the library leaves it to its user to try again
+			return errors.Join(err, w.Close())
+		}
+	}
 }
 
 func kafkagoMessage(index int, r record) kafka.Message {

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,8 +37,8 @@ func kcatProduce(ctx context.Context, j job) error {
 	for i, r := range records {
 		byPartition[r.Partition] = append(byPartition[r.Partition], i)
 	}
-	for partition, indexes := range byPartition {
-		if err := kcatProducePartition(ctx, j, partition, records, indexes); err != nil {
+	for _, partition := range slices.Sorted(maps.Keys(byPartition)) {
+		if err := kcatProducePartition(ctx, j, partition, records, byPartition[partition]); err != nil {
 			return err
 		}
 	}

@@ -94,15 +94,16 @@ def group(bootstrap, topic, options):
     emit("left")
 
 
-REBALANCING = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH)
+LATER = (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION, KafkaError.STALE_MEMBER_EPOCH,
+         KafkaError._NO_OFFSET)  # the first records after a reset have none
 
 
 def commit(consumer):
-    """Commits what was read, unless the group rebalances: the next commit covers this one."""
+    """Commits what was read, unless that is not to be now: the next commit covers this one."""
     try:
         consumer.commit(asynchronous=False)
     except KafkaException as err:
-        if err.args[0].code() not in REBALANCING:
+        if err.args[0].code() not in LATER:
             raise
 
 
