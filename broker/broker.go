@@ -200,6 +200,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	stopping := context.AfterFunc(clientsCtx, func() {
 		b.ready.Store(false)
 		b.handler.Stop()
+		b.groups.ResignAll() // or who waits for members of its group holds up the stop
 	})
 	defer stopping()
 	err := clients.Wait()

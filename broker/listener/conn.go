@@ -33,10 +33,10 @@ type Conn struct {
 	software atomic.Pointer[software]
 
 	// Used by the connection's own goroutine only.
-	ahead     ahead
-	spoken    bool      // a request was understood
-	believed  int       // how far the next frame's length is, bytes
-	idleSince time.Time // when the read deadline was last moved; zero: it is no idle one
+	ahead      ahead
+	understood int       // requests
+	believed   int       // how far the next frame's length is, bytes
+	idleSince  time.Time // when the read deadline was last moved; zero: it is no idle one
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -110,12 +110,25 @@ func (c *Conn) serve() {
 		// What was begun is answered; a client may also end what it sends and read on.
 		c.await(func() bool { return c.queue.pending == 0 })
 	}
+	if why.reason == "stop" && c.understood < 2 {
+		reset(c.socket)
+	}
 	c.shut(why)
 	c.mu.Lock()
 	for c.writing {
 		c.changed.Wait()
 	}
 	c.mu.Unlock()
+}
+
+// reset makes a connection's close an error for its client. A client that is hung
+// up on in order at its first request, or at the first after ApiVersions, may take
+// that for a broker that wants TLS or SASL, and give up; after an error it tries
+// again.
+func reset(socket net.Conn) {
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a socket that is broken already ends with an error anyway
+	}
 }
 
 // serveRequests returns why the connection ends.
@@ -155,7 +168,7 @@ func (c *Conn) newRequest(frame *buffer) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.spoken = true
+	c.understood++
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
 		Body: body, Conn: c, Received: time.Now(),

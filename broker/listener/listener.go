@@ -101,6 +101,7 @@ func (l *Listener) accept(conns *sync.WaitGroup) error {
 		switch {
 		case l.stopping.Load():
 			if err == nil {
+				reset(socket)
 				socket.Close()
 			}
 			return nil

@@ -3,9 +3,11 @@ package listener
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,6 +156,35 @@ func TestStopFinishesWhatWasBegun(t *testing.T) {
 			t.Error("Run went on after the last answer")
 		}
 	})
+}
+
+// TestStopEndsConnectionsAsClientsExpect: a client that was answered sees an end in
+// order. One that was not, or to ApiVersions only, sees an error: it may take an end
+// in order for a broker that speaks something else.
+func TestStopEndsConnectionsAsClientsExpect(t *testing.T) {
+	s := onLoopback(t, Config{}, func(r *Request) { r.Reply() }).run(t)
+	served, fresh, silent := s.dial(), s.dial(), s.dial()
+	for _, conn := range []net.Conn{served, fresh} {
+		send(t, conn, frameOf(versions, 1, nil))
+		expect(t, conn, 1, "")
+	}
+	send(t, served, frameOf(metadata, 2, nil))
+	expect(t, served, 2, "")
+	eventually(t, func() string {
+		if n := len(s.all()); n != 3 {
+			return fmt.Sprintf("%d connections are served", n)
+		}
+		return ""
+	})
+	s.stop()
+	if _, err := served.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("who was answered reads %v, want EOF", err)
+	}
+	for name, conn := range map[string]net.Conn{"who was told the versions": fresh, "who said nothing": silent} {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s reads %v, want that the connection was reset", name, err)
+		}
+	}
 }
 
 func TestStopDoesNotWaitForEver(t *testing.T) {

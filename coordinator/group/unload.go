@@ -6,8 +6,8 @@ import (
 	"github.com/klamm-io/klamm/coordinator/step"
 )
 
-// Unload answers whoever waits, because another broker coordinates the groups
-// from now on: clients look for it and ask again there. No step may follow.
+// Unload answers whoever waits, because this broker coordinates the groups no
+// more: clients look for who does and ask again there. No step may follow.
 func (c *Coordinator) Unload() step.Output {
 	var out Output
 	for _, g := range c.groups {

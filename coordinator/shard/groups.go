@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf16"
@@ -125,6 +127,16 @@ func (g *Groups) Resign(index int32) {
 	g.mu.Unlock()
 	if p != nil {
 		p.resign()
+	}
+}
+
+// ResignAll gives all groups up, because this broker stops.
+func (g *Groups) ResignAll() {
+	g.mu.RLock()
+	led := slices.Collect(maps.Keys(g.partitions))
+	g.mu.RUnlock()
+	for _, index := range led {
+		g.Resign(index)
 	}
 }
 

@@ -29,6 +29,7 @@ type Broker struct {
 	output  string                // file that gets its standard output and error
 	process *exec.Cmd             // nil while it is stopped
 	exited  chan *os.ProcessState // receives once, when process ends
+	last    *os.ProcessState      // how the process ended that Stop or Kill waited for
 }
 
 // Options say how a broker is started.
@@ -123,6 +124,10 @@ func (b *Broker) PID() int {
 	return b.process.Process.Pid
 }
 
+// ExitCode is the exit status of the process that Stop or Kill ended last, -1 where
+// a signal ended it.
+func (b *Broker) ExitCode() int { return b.last.ExitCode() }
+
 // Kill ends the process with SIGKILL and waits for it.
 func (b *Broker) Kill() error { return b.end(syscall.SIGKILL, time.Minute) }
 
@@ -138,13 +143,13 @@ func (b *Broker) end(sig syscall.Signal, limit time.Duration) error {
 		return fmt.Errorf("end %s: %w", b.Name, err)
 	}
 	select {
-	case <-b.exited:
+	case b.last = <-b.exited:
 		b.process = nil
 		return nil
 	case <-time.After(limit):
 	}
 	_ = b.process.Process.Kill()
-	<-b.exited
+	b.last = <-b.exited
 	b.process = nil
 	return fmt.Errorf("end %s: it ignored %s for %s", b.Name, sig, limit)
 }
