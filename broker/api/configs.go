@@ -134,27 +134,22 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 //	2  flexible
 func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsRequest) {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
-	var refused []kmsg.AlterConfigsResponseResource
-	allowed := req.Resources[:0]
-	for _, asked := range req.Resources {
-		err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
-		if err == nil {
-			allowed = append(allowed, asked)
-			continue
-		}
+	refusal := func(asked *kmsg.AlterConfigsRequestResource, err error) kmsg.AlterConfigsResponseResource {
 		told := kmsg.NewAlterConfigsResponseResource()
 		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
-		refused = append(refused, told)
+		return told
 	}
-	req.Resources = allowed
+	may := func(asked *kmsg.AlterConfigsRequestResource) error {
+		return h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+	}
+	var refused []kmsg.AlterConfigsResponseResource
+	req.Resources, refused = permit(req.Resources, may, refusal)
 	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
 		records, resp = h.controller.AlterConfigs(img, req, h.inputs())
 		return records
 	})
 	if err != nil {
-		for i := range resp.Resources {
-			resp.Resources[i].ErrorCode = errorCode(err)
-		}
+		resp.Resources = refuseAll(req.Resources, err, refusal)
 	}
 	resp.Resources = append(resp.Resources, refused...)
 	r.ReplyMsg(resp)
@@ -166,27 +161,22 @@ func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsReques
 //	1  flexible
 func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.IncrementalAlterConfigsRequest) {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
-	var refused []kmsg.IncrementalAlterConfigsResponseResource
-	allowed := req.Resources[:0]
-	for _, asked := range req.Resources {
-		err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
-		if err == nil {
-			allowed = append(allowed, asked)
-			continue
-		}
+	refusal := func(asked *kmsg.IncrementalAlterConfigsRequestResource, err error) kmsg.IncrementalAlterConfigsResponseResource {
 		told := kmsg.NewIncrementalAlterConfigsResponseResource()
 		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
-		refused = append(refused, told)
+		return told
 	}
-	req.Resources = allowed
+	may := func(asked *kmsg.IncrementalAlterConfigsRequestResource) error {
+		return h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+	}
+	var refused []kmsg.IncrementalAlterConfigsResponseResource
+	req.Resources, refused = permit(req.Resources, may, refusal)
 	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
 		records, resp = h.controller.IncrementalAlterConfigs(img, req, h.inputs())
 		return records
 	})
 	if err != nil {
-		for i := range resp.Resources {
-			resp.Resources[i].ErrorCode = errorCode(err)
-		}
+		resp.Resources = refuseAll(req.Resources, err, refusal)
 	}
 	resp.Resources = append(resp.Resources, refused...)
 	r.ReplyMsg(resp)

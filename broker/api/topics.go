@@ -23,26 +23,22 @@ func (h *Handler) propose(decide func(*metadata.Image) []metadata.Record) error 
 //	6  throttling                     7  topic ids (KIP-516)
 func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsRequest) {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
-	var refused []kmsg.CreateTopicsResponseTopic
-	allowed := req.Topics[:0]
-	for _, t := range req.Topics {
-		if h.mayCreate(r, t.Topic) {
-			allowed = append(allowed, t)
-			continue
-		}
+	refusal := func(t *kmsg.CreateTopicsRequestTopic, err error) kmsg.CreateTopicsResponseTopic {
 		told := kmsg.NewCreateTopicsResponseTopic()
-		told.Topic, told.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
-		refused = append(refused, told)
+		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
+		return told
 	}
-	req.Topics = allowed
+	may := func(t *kmsg.CreateTopicsRequestTopic) error {
+		return unless(h.mayCreate(r, t.Topic), kerr.TopicAuthorizationFailed)
+	}
+	var refused []kmsg.CreateTopicsResponseTopic
+	req.Topics, refused = permit(req.Topics, may, refusal)
 	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
 		records, resp = h.controller.CreateTopics(img, req, h.inputs())
 		return records
 	})
 	if err != nil {
-		for i := range resp.Topics {
-			resp.Topics[i].ErrorCode = errorCode(err)
-		}
+		resp.Topics = refuseAll(req.Topics, err, refusal)
 	}
 	resp.Topics = append(resp.Topics, refused...)
 	r.ReplyMsg(resp)
@@ -53,40 +49,31 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 //	4  flexible    5  error messages    6  by topic id (KIP-516)
 func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsRequest) {
 	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
-	var refused []kmsg.DeleteTopicsResponseTopic
 	img := h.image()
-	allowed := req.Topics[:0]
-	for _, t := range req.Topics {
-		if h.mayDelete(r, img, t.Topic, t.TopicID) {
-			allowed = append(allowed, t)
-			continue
-		}
+	refusal := func(t *kmsg.DeleteTopicsRequestTopic, err error) kmsg.DeleteTopicsResponseTopic {
 		told := kmsg.NewDeleteTopicsResponseTopic()
-		told.Topic, told.TopicID, told.ErrorCode = t.Topic, t.TopicID, kerr.TopicAuthorizationFailed.Code
-		refused = append(refused, told)
+		told.Topic, told.TopicID, told.ErrorCode = t.Topic, t.TopicID, errorCode(err)
+		return told
 	}
-	req.Topics = allowed
-	names := req.TopicNames[:0]
-	for _, name := range req.TopicNames {
-		if h.mayDelete(r, img, &name, [16]byte{}) {
-			names = append(names, name)
-			continue
-		}
-		told := kmsg.NewDeleteTopicsResponseTopic()
-		told.Topic, told.ErrorCode = &name, kerr.TopicAuthorizationFailed.Code
-		refused = append(refused, told)
+	named := func(name *string, err error) kmsg.DeleteTopicsResponseTopic {
+		own := *name // the request's list moves together
+		return refusal(&kmsg.DeleteTopicsRequestTopic{Topic: &own}, err)
 	}
-	req.TopicNames = names
+	var refused, refusedNames []kmsg.DeleteTopicsResponseTopic
+	req.Topics, refused = permit(req.Topics, func(t *kmsg.DeleteTopicsRequestTopic) error {
+		return unless(h.mayDelete(r, img, t.Topic, t.TopicID), kerr.TopicAuthorizationFailed)
+	}, refusal)
+	req.TopicNames, refusedNames = permit(req.TopicNames, func(name *string) error {
+		return unless(h.mayDelete(r, img, name, [16]byte{}), kerr.TopicAuthorizationFailed)
+	}, named)
 	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
 		records, resp = h.controller.DeleteTopics(img, req, h.inputs())
 		return records
 	})
 	if err != nil {
-		for i := range resp.Topics {
-			resp.Topics[i].ErrorCode = errorCode(err)
-		}
+		resp.Topics = append(refuseAll(req.Topics, err, refusal), refuseAll(req.TopicNames, err, named)...)
 	}
-	resp.Topics = append(resp.Topics, refused...)
+	resp.Topics = append(append(resp.Topics, refused...), refusedNames...)
 	r.ReplyMsg(resp)
 }
 
@@ -106,26 +93,22 @@ func (h *Handler) mayDelete(r *listener.Request, img *metadata.Image, name *stri
 //	2  flexible    3  throttling
 func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitionsRequest) {
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
-	var refused []kmsg.CreatePartitionsResponseTopic
-	allowed := req.Topics[:0]
-	for _, t := range req.Topics {
-		if h.allowed(r, security.Alter, topicResource(t.Topic)) {
-			allowed = append(allowed, t)
-			continue
-		}
+	refusal := func(t *kmsg.CreatePartitionsRequestTopic, err error) kmsg.CreatePartitionsResponseTopic {
 		told := kmsg.NewCreatePartitionsResponseTopic()
-		told.Topic, told.ErrorCode = t.Topic, kerr.TopicAuthorizationFailed.Code
-		refused = append(refused, told)
+		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
+		return told
 	}
-	req.Topics = allowed
+	may := func(t *kmsg.CreatePartitionsRequestTopic) error {
+		return unless(h.allowed(r, security.Alter, topicResource(t.Topic)), kerr.TopicAuthorizationFailed)
+	}
+	var refused []kmsg.CreatePartitionsResponseTopic
+	req.Topics, refused = permit(req.Topics, may, refusal)
 	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
 		records, resp = h.controller.CreatePartitions(img, req)
 		return records
 	})
 	if err != nil {
-		for i := range resp.Topics {
-			resp.Topics[i].ErrorCode = errorCode(err)
-		}
+		resp.Topics = refuseAll(req.Topics, err, refusal)
 	}
 	resp.Topics = append(resp.Topics, refused...)
 	r.ReplyMsg(resp)
