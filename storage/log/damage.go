@@ -33,6 +33,13 @@ func (d *damage) add(s stretch) bool {
 	return true
 }
 
+// any reports whether any damage is known.
+func (d *damage) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.stretches) > 0
+}
+
 // soundUntil returns the position up to which what lies between from and to is
 // not known to be damaged.
 func (d *damage) soundUntil(from, to int64) int64 {

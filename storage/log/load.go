@@ -101,6 +101,7 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 	if err := l.loadEpochs(l.recoveryPoint); err != nil {
 		return err
 	}
+	l.recallDamage(f)
 	return l.loadProducers(f, now)
 }
 

@@ -47,9 +47,10 @@ type Log struct {
 	// Guarded by mu.
 	producers     *producers
 	epochs        *epochs
-	epochsChanged bool  // since they were written
-	snapshotAt    int64 // end offset of the newest producer snapshot on disk
-	namesChanged  bool  // files were made that the folder's own flush must still cover
+	epochsChanged bool    // since they were written
+	snapshotAt    int64   // end offset of the newest producer snapshot on disk
+	namesChanged  bool    // files were made that the folder's own flush must still cover
+	remembered    []int64 // segments that the damage file names, by their bases, ascending
 
 	flushMu sync.Mutex // held during a flush; taken before mu
 

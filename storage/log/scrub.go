@@ -40,6 +40,7 @@ func (d *Dir) scrubOnce(ctx context.Context) error {
 				return err
 			}
 		}
+		l.rememberDamage() // a segment that had it may be gone
 	}
 	return nil
 }
@@ -50,12 +51,18 @@ func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
 	if err != nil || to == 0 {
 		return nil // what cannot even be located is found by readers
 	}
+	return l.verifySegment(ctx, s, to, l.dir.config.ScrubBytesPerSecond)
+}
+
+// verifySegment verifies a segment up to position to, at most at so many bytes a
+// second, 0 for as fast as it goes, and notes what damage it finds. Its error is
+// ctx's.
+func (l *Log) verifySegment(ctx context.Context, s *segment, to, rate int64) error {
 	file, err := s.records.acquire()
 	if err != nil {
 		return nil // deleted meanwhile
 	}
 	defer s.records.release()
-	rate := l.dir.config.ScrubBytesPerSecond
 	scan := newScanner(file, 0, to, s.base)
 	scan.sparse = l.Config().Compact
 	for paid := int64(0); ; {
@@ -66,7 +73,7 @@ func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
 		if err != nil && !l.noteDamage(s, scan, to, err) {
 			return nil
 		}
-		if read := scan.at - paid; read >= rate/10 {
+		if read := scan.at - paid; rate > 0 && read >= rate/10 {
 			paid = scan.at
 			if err := pause(ctx, time.Duration(float64(read)/float64(rate)*float64(time.Second))); err != nil {
 				return err
@@ -90,6 +97,7 @@ func (l *Log) noteDamage(s *segment, scan *scanner, to int64, why error) bool {
 		l.dir.observe.Damaged(l.TopicPartition)
 		l.logger.Error("a scrub found damage; readers of these records are answered with CORRUPT_MESSAGE",
 			"partition", l.String(), "file", s.records.name, "position", from, "bytes", scan.at-from, "err", fmt.Errorf("verify: %w", why))
+		l.rememberDamage()
 	}
 	return scan.at < to
 }
