@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -161,7 +162,7 @@ func TestScrapeOfManyPartitions(t *testing.T) {
 	handler := metrics.Handler(n.metrics, func() error { return nil })
 	answer := httptest.NewRecorder()
 	began := time.Now()
-	handler.ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	took, size := time.Since(began), answer.Body.Len()
 	if got := bytes.Count(answer.Body.Bytes(), []byte("\nkafka_log_log_size{")); got != topics*partitions {
 		t.Fatalf("%d partitions were told, want %d", got, topics*partitions)

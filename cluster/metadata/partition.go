@@ -51,13 +51,20 @@ func (p *Partition) State() Unsettled {
 	return *p.Unsettled
 }
 
-// Adding, Removing, ELR, LastKnownELR and Offline return the lists of that name in
-// [Unsettled]; nil where the partition is settled.
-func (p *Partition) Adding() []int32       { return p.State().Adding }
-func (p *Partition) Removing() []int32     { return p.State().Removing }
-func (p *Partition) ELR() []int32          { return p.State().ELR }
+// Adding returns [Unsettled.Adding]; nil where the partition is settled.
+func (p *Partition) Adding() []int32 { return p.State().Adding }
+
+// Removing returns [Unsettled.Removing]; nil where the partition is settled.
+func (p *Partition) Removing() []int32 { return p.State().Removing }
+
+// ELR returns [Unsettled.ELR]; nil where the partition is settled.
+func (p *Partition) ELR() []int32 { return p.State().ELR }
+
+// LastKnownELR returns [Unsettled.LastKnownELR]; nil where the partition is settled.
 func (p *Partition) LastKnownELR() []int32 { return p.State().LastKnownELR }
-func (p *Partition) Offline() []int32      { return p.State().Offline }
+
+// Offline returns [Unsettled.Offline]; nil where the partition is settled.
+func (p *Partition) Offline() []int32 { return p.State().Offline }
 
 // Moving reports whether the partition is being reassigned.
 func (p *Partition) Moving() bool { return len(p.Adding())+len(p.Removing()) > 0 }
