@@ -101,7 +101,7 @@ func (b *Broker) register() error {
 		me.Endpoints = append(me.Endpoints, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e)})
 	}
 	_, err := b.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
-		return (&controller.Controller{}).RegisterBroker(img, me), nil
+		return (&controller.Controller{}).RegisterAlone(img, me, controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config}), nil
 	})
 	return err
 }

@@ -77,6 +77,7 @@ func alterAll(img *metadata.Image, wanted []alteration, in Inputs, tell func(met
 		times[a.resource]++
 	}
 	var records []metadata.Record
+	altered := map[metadata.Resource]map[string]string{}
 	for _, a := range wanted {
 		before := img.Config(a.resource)
 		after, err := a.decide(img, times[a.resource], in)
@@ -86,11 +87,12 @@ func alterAll(img *metadata.Image, wanted []alteration, in Inputs, tell func(met
 				err = errTooMany
 			} else {
 				records = append(records, changed...)
+				altered[a.resource] = after
 			}
 		}
 		tell(a.resource, err)
 	}
-	return records
+	return append(records, followRules(img, in, altered)...)
 }
 
 // decide returns all configs that the resource has afterwards.

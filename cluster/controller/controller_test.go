@@ -39,7 +39,7 @@ func newCluster(t *testing.T) *cluster {
 		ids++
 		return protocol.TopicID{15: ids}
 	}}}
-	c.apply(t, (&Controller{}).RegisterBroker(c.img, metadata.Broker{ID: broker.NodeID}))
+	c.apply(t, (&Controller{}).RegisterAlone(c.img, metadata.Broker{ID: broker.NodeID}, c.in))
 	return c
 }
 

@@ -66,32 +66,22 @@ func decideGrowth(img *metadata.Image, wanted kmsg.CreatePartitionsRequestTopic,
 }
 
 // morePartitions lays out new partitions with as many replicas as the topic's
-// first one has.
+// first one has, or will have when it has moved.
 func morePartitions(img *metadata.Image, t *metadata.Topic, more int, assignment []kmsg.CreatePartitionsRequestTopicAssignment) ([]metadata.Partition, error) {
-	first := t.Partitions[0].Replicas
+	first := without(t.Partitions[0].Replicas, t.Partitions[0].Removing())
 	if assignment == nil {
-		return place(img, startAfter(img, t), more, len(first))
+		return placePartitions(img, t.Partitions, 0, more, len(first))
 	}
 	partitions := make([]metadata.Partition, more)
 	for i, a := range assignment {
 		if err := checkReplicas(img, a.Replicas, len(first)); err != nil {
 			return nil, err
 		}
-		partitions[i] = newPartition(a.Replicas)
+		p, err := newPartition(img, a.Replicas, kerr.InvalidReplicaAssignment, len(t.Partitions)+i)
+		if err != nil {
+			return nil, err
+		}
+		partitions[i] = p
 	}
 	return partitions, nil
-}
-
-// startAfter returns where in the order of the brokers the topic's next
-// partition goes on: after the first replica of its last one.
-func startAfter(img *metadata.Image, t *metadata.Topic) int {
-	last := t.Partitions[len(t.Partitions)-1].Replicas[0]
-	at := 0
-	for b := range img.Brokers() {
-		at++
-		if b.ID == last {
-			break
-		}
-	}
-	return at
 }

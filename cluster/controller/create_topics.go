@@ -145,7 +145,7 @@ func initialPartitions(img *metadata.Image, wanted kmsg.CreateTopicsRequestTopic
 	if factor == -1 {
 		factor = int(in.Config.DefaultReplicationFactor)
 	}
-	return place(img, img.NumPartitions(), count, factor)
+	return placePartitions(img, nil, img.NumPartitions(), count, factor)
 }
 
 func assignedPartitions(img *metadata.Image, wanted kmsg.CreateTopicsRequestTopic) ([]metadata.Partition, error) {
@@ -166,7 +166,11 @@ func assignedPartitions(img *metadata.Image, wanted kmsg.CreateTopicsRequestTopi
 			return nil, err
 		}
 		factor = len(a.Replicas)
-		byIndex[a.Partition] = newPartition(a.Replicas)
+		p, err := newPartition(img, a.Replicas, kerr.InvalidReplicaAssignment, int(a.Partition))
+		if err != nil {
+			return nil, err
+		}
+		byIndex[a.Partition] = p
 	}
 	partitions := make([]metadata.Partition, len(byIndex))
 	for i := range partitions {

@@ -173,7 +173,7 @@ func TestAllocateProducerIDs(t *testing.T) {
 	}
 }
 
-func TestRegisterBroker(t *testing.T) {
+func TestRegisterAlone(t *testing.T) {
 	c := newCluster(t)
 	b := metadata.Broker{ID: 5, Incarnation: [16]byte{1}, Endpoints: []metadata.Endpoint{{Listener: "PLAINTEXT", Host: "a", Port: 1}}}
 	moved, restarted := b, b
@@ -182,8 +182,8 @@ func TestRegisterBroker(t *testing.T) {
 	for _, step := range []struct {
 		broker metadata.Broker
 		epoch  int64
-	}{{b, 1}, {b, 1}, {moved, 2}, {b, 3}, {restarted, 4}} {
-		c.apply(t, (&Controller{}).RegisterBroker(c.img, step.broker))
+	}{{b, 2}, {b, 2}, {moved, 3}, {b, 4}, {restarted, 5}} {
+		c.apply(t, (&Controller{}).RegisterAlone(c.img, step.broker, c.in))
 		if got, _ := c.img.Broker(5); got.Epoch != step.epoch || got.Endpoints[0] != step.broker.Endpoints[0] {
 			t.Errorf("registered as %+v, want epoch %d", got, step.epoch)
 		}

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -41,10 +42,11 @@ func (b *Broker) Active() bool { return !b.Fenced && !b.InControlledShutdown }
 
 func (b *Broker) equal(c *Broker) bool {
 	return b.Epoch == c.Epoch && b.Incarnation == c.Incarnation && b.Rack == c.Rack &&
-		slices.Equal(b.Endpoints, c.Endpoints) && slices.Equal(b.Features, c.Features) && b.BrokerState.equal(&c.BrokerState)
+		slices.Equal(b.Endpoints, c.Endpoints) && slices.Equal(b.Features, c.Features) && b.BrokerState.Equal(&c.BrokerState)
 }
 
-func (s *BrokerState) equal(o *BrokerState) bool {
+// Equal reports whether s and o say the same.
+func (s *BrokerState) Equal(o *BrokerState) bool {
 	return s.Fenced == o.Fenced && s.InControlledShutdown == o.InControlledShutdown && s.Cordoned == o.Cordoned &&
 		slices.Equal(s.LogDirs, o.LogDirs) && slices.Equal(s.OfflineLogDirs, o.OfflineLogDirs)
 }
@@ -53,6 +55,18 @@ func (s *BrokerState) equal(o *BrokerState) bool {
 func (i *Image) Active(id int32) bool {
 	b, found := i.Broker(id)
 	return found && b.Active()
+}
+
+// Live yields the brokers that clients are told of, those that are not fenced, sorted
+// by id.
+func (i *Image) Live() iter.Seq[*Broker] {
+	return func(yield func(*Broker) bool) {
+		for b := range i.Brokers() {
+			if !b.Fenced && !yield(b) {
+				return
+			}
+		}
+	}
 }
 
 // OfflineReplicas returns the partition's replicas that cannot be reached: their

@@ -39,7 +39,8 @@ func NewUnsettled(u Unsettled) *Unsettled {
 	if len(u.Adding)+len(u.Removing)+len(u.ELR)+len(u.LastKnownELR)+len(u.Offline) == 0 {
 		return nil
 	}
-	return &u
+	own := u // not u, which would cost memory for every settled partition too
+	return &own
 }
 
 // State returns what a partition has while it is unsettled; the zero value where
