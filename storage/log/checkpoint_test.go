@@ -1,6 +1,9 @@
 package log
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"strings"
@@ -141,5 +144,109 @@ func TestPartitionMetadata(t *testing.T) {
 	} {
 		_, err := readPartitionMetadata(memoryWith(t, "f", content), "f")
 		wantProblem(t, err, "f, ", word)
+	}
+}
+
+// A bit that flips in the text of a topic id makes neither another topic of it nor
+// a folder that nobody reads; the folder of another topic is put aside.
+func TestDamagedTopicID(t *testing.T) {
+	sound := "version: 0\ntopic_id: " + testTopicID.String() + "\n"
+	contents := map[string]int64{"": 3, "version: 0\ntopic_id: " + protocol.NewTopicID().String() + "\n": 0}
+	for at := range sound {
+		for bit := range 8 {
+			damaged := []byte(sound)
+			damaged[at] ^= 1 << bit
+			contents[string(damaged)] = 3
+		}
+	}
+	for content, want := range contents {
+		fsys := durableFolder(t)
+		d := openTestDir(t, fsys, "data")
+		l := openTestLog(t, d, testConfig())
+		mustAppend(t, l, testBatch(t, 3, 10, 1))
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.WriteFileAtomic(fsys, l.file(partitionMetadataFile), []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if end := openTestLog(t, openTestDir(t, fsys, "data"), testConfig()).End(); end != want {
+			t.Errorf("with %q the log ends at %d, want %d", content, end, want)
+		}
+		if id, err := readPartitionMetadata(fsys, l.file(partitionMetadataFile)); err != nil || id != testTopicID {
+			t.Errorf("%q was mended to %v (%v)", content, id, err)
+		}
+	}
+}
+
+// How far a log was durable that is deleted is not believed of the next one of its
+// name, though a stop comes right after that was made.
+func TestDeletedLogLeavesNoRecoveryPoint(t *testing.T) {
+	fsys := durableFolder(t)
+	d := openTestDir(t, fsys, "data")
+	l := openTestLog(t, d, testConfig())
+	mustAppend(t, l, testBatch(t, 3, 10, 1))
+	if err := d.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Delete(testPartition); err != nil {
+		t.Fatal(err)
+	}
+	openTestLog(t, d, testConfig())
+	points, err := readOffsetCheckpoint(fsys, d.file(recoveryPointFile))
+	if err != nil || points[testPartition] != 0 {
+		t.Errorf("an empty log is said to be durable up to %d (%v)", points[testPartition], err)
+	}
+}
+
+// A log that lost its durable end, or all of it, says so.
+func TestLostRecordsAreTold(t *testing.T) {
+	for lost, want := range map[string]string{
+		"half":   "the log ends before them\" partition=flights-0 path=data/flights-0 end=3 durable=6",
+		"file":   "the log ends before them\" partition=flights-0 path=data/flights-0 end=0 durable=6",
+		"folder": "it begins empty\" partition=flights-0 path=data/flights-0 durable=6",
+	} {
+		t.Run(lost, func(t *testing.T) {
+			fsys := durableFolder(t)
+			d := openTestDir(t, fsys, "data")
+			l := openTestLog(t, d, testConfig())
+			mustAppend(t, l, testBatch(t, 3, 10, 1))
+			half := (*l.segments.Load())[0].size.Load()
+			mustAppend(t, l, testBatch(t, 3, 10, 1))
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			name := l.file(segmentName(0) + ".log")
+			switch lost {
+			case "half":
+				truncateFile(t, fsys, name, half)
+			case "file":
+				truncateFile(t, fsys, name, 0)
+			case "folder":
+				if err := fsys.RemoveAll(l.Path()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var told bytes.Buffer
+			d, err := OpenDir("data", DirConfig{NodeID: 1, Flushes: 4}, Deps{FS: fsys, Logger: slog.New(slog.NewTextHandler(&told, nil)), Observe: &observed{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			openTestLog(t, d, testConfig())
+			if !strings.Contains(told.String(), want) {
+				t.Errorf("it does not say %q but:\n%s", want, told.String())
+			}
+		})
+	}
+}
+
+func truncateFile(t *testing.T, fsys disk.FS, name string, size int64) {
+	t.Helper()
+	file, err := fsys.OpenFile(name)
+	if err == nil {
+		err = errors.Join(file.Truncate(size), file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -71,9 +71,10 @@ type Dir struct {
 	// Guarded by mu.
 	meta           metaProperties
 	logs           map[protocol.TopicPartition]*Log
-	recoveryPoints offsetCheckpoint // of logs that are not open yet
-	starts         offsetCheckpoint // of logs that are not open yet
-	compacted      offsetCheckpoint // up to where logs were compacted
+	recoveryPoints offsetCheckpoint                 // of logs that are not open yet
+	outlived       map[protocol.TopicPartition]bool // logs that were deleted since the checkpoints were written
+	starts         offsetCheckpoint                 // of logs that are not open yet
+	compacted      offsetCheckpoint                 // up to where logs were compacted
 	doomed         []doomed
 	closing        bool
 	flushers       sync.WaitGroup
@@ -93,6 +94,7 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 		flushes:    make(chan struct{}, max(1, c.Flushes)),
 		checkpoint: make(chan struct{}, 1),
 		logs:       map[protocol.TopicPartition]*Log{},
+		outlived:   map[protocol.TopicPartition]bool{},
 	}
 	if err := d.makeFolder(); err != nil {
 		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
@@ -227,10 +229,13 @@ func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*
 		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
 	}
 	if fresh {
+		if recoveryPoint > 0 {
+			d.logger.Warn("the folder of a partition that had records is not there; it begins empty", "partition", l.String(), "path", l.path, "durable", recoveryPoint)
+		}
 		recoveryPoint, start = 0, 0
-		d.mu.Lock()
-		delete(d.compacted, tp)
-		d.mu.Unlock()
+		if err := d.forget(tp); err != nil {
+			return nil, fmt.Errorf("open the log of %s: %w", tp, err)
+		}
 	}
 	if err := l.load(d.clean || fresh, recoveryPoint, start, time.Now()); err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
@@ -243,6 +248,24 @@ func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*
 	return l, nil
 }
 
+// forget sees to it that nothing on the disk speaks of an earlier log of the name
+// tp: after a stop its recovery point would be believed of the new one.
+func (d *Dir) forget(tp protocol.TopicPartition) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	d.mu.Lock()
+	_, known := d.recoveryPoints[tp]
+	known = known || d.outlived[tp]
+	delete(d.recoveryPoints, tp)
+	delete(d.starts, tp)
+	delete(d.compacted, tp)
+	d.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return d.writeCheckpoints(d.Logs())
+}
+
 // prepare makes the log's folder if it is not there.
 func (d *Dir) prepare(l *Log) (fresh bool, err error) {
 	metadata := l.file(partitionMetadataFile)
@@ -251,8 +274,9 @@ func (d *Dir) prepare(l *Log) (fresh bool, err error) {
 		if err == nil && id == l.TopicID {
 			return false, nil
 		}
-		if err != nil || id.IsZero() {
-			// Torn by a stop right after the folder was made, or never written.
+		if err != nil || damagedForm(id, l.TopicID) {
+			// Torn by a stop right after the folder was made, never written, or damaged since.
+			d.logger.Warn("a folder does not say to which topic it belongs; writing it anew", "partition", l.String(), "file", metadata, "topic_id", l.TopicID, "err", err)
 			return false, writePartitionMetadata(d.fs, metadata, l.TopicID)
 		}
 		aside := d.file(awayName(l.TopicPartition, "stray"))
@@ -322,6 +346,9 @@ func (d *Dir) Delete(tp protocol.TopicPartition) error {
 		return fmt.Errorf("delete the log of %s: %w", tp, kerr.UnknownTopicOrPartition)
 	}
 	l.abandon()
+	d.mu.Lock()
+	d.outlived[tp] = true
+	d.mu.Unlock()
 	defer l.interruptCompaction()() // it must not write into the next folder of this name
 	away := d.file(awayName(tp, "delete"))
 	if err := d.fs.Rename(l.path, away); err != nil {

@@ -94,6 +94,9 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 	l.flushed.Store(end)
 	l.bookmarks.setEnd(bookmark{offset: end, base: last.base, position: last.size.Load()})
 	l.bookmarks.setFlushed(l.bookmarks.getEnd())
+	if end < recoveryPoint {
+		l.logger.Error("records that were durable are gone: the log ends before them", "partition", l.String(), "path", l.path, "end", end, "durable", recoveryPoint)
+	}
 	if clean {
 		recoveryPoint = end
 	}

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/klamm-io/klamm/protocol"
@@ -31,6 +32,21 @@ func readPartitionMetadata(fsys disk.FS, path string) (protocol.TopicID, error) 
 		return topicID, fmt.Errorf("%s, line 2: %w", path, err)
 	}
 	return topicID, nil
+}
+
+// flippedBits is by how many bits a topic id may differ from another and still be
+// taken for what damage made of it: a flipped bit of the text changes up to six.
+// Two ids of topics, 122 bits of chance each, are never that close.
+const flippedBits = 8
+
+// damagedForm reports whether id, which differs from want, is what is left of it.
+// The file has no checksum, and a partition must not vanish for one bit.
+func damagedForm(id, want protocol.TopicID) bool {
+	differ := 0
+	for i := range id {
+		differ += bits.OnesCount8(id[i] ^ want[i])
+	}
+	return id.IsZero() || differ <= flippedBits
 }
 
 // writePartitionMetadata does not flush the file: the log's first flush makes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,8 +120,12 @@ func (d *Dir) writeCheckpoints(logs []*Log) error {
 	for tp, offset := range d.starts {
 		starts[tp] = offset
 	}
+	outlived := maps.Clone(d.outlived)
 	d.mu.Unlock()
 	for _, l := range logs {
+		if l.deleted.Load() {
+			continue
+		}
 		points[l.TopicPartition] = l.recoveryPoint
 		if start := l.Start(); start > (*l.segments.Load())[0].base {
 			starts[l.TopicPartition] = start
@@ -129,7 +134,15 @@ func (d *Dir) writeCheckpoints(logs []*Log) error {
 	if err := writeOffsetCheckpoint(d.fs, d.file(recoveryPointFile), points); err != nil {
 		return err
 	}
-	return writeOffsetCheckpoint(d.fs, d.file(logStartFile), starts)
+	if err := writeOffsetCheckpoint(d.fs, d.file(logStartFile), starts); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for tp := range outlived {
+		delete(d.outlived, tp)
+	}
+	return nil
 }
 
 // advanceRecoveryPoint makes the log durable up to its end, its indexes and the
