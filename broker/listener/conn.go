@@ -33,10 +33,11 @@ type Conn struct {
 	software atomic.Pointer[software]
 
 	// Used by the connection's own goroutine only.
-	ahead      ahead
-	understood int       // requests
-	believed   int       // how far the next frame's length is, bytes
-	idleSince  time.Time // when the read deadline was last moved; zero: it is no idle one
+	ahead     ahead
+	spoken    bool      // a request was understood
+	asked     bool      // a request for something, not only for versions
+	believed  int       // how far the next frame's length is, bytes
+	idleSince time.Time // when the read deadline was last moved; zero: it is no idle one
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -110,7 +111,7 @@ func (c *Conn) serve() {
 		// What was begun is answered; a client may also end what it sends and read on.
 		c.await(func() bool { return c.queue.pending == 0 })
 	}
-	if why.reason == "stop" && c.understood < 2 {
+	if why.reason == "stop" && !c.asked {
 		reset(c.socket)
 	}
 	c.shut(why)
@@ -124,7 +125,7 @@ func (c *Conn) serve() {
 // reset makes a connection's close an error for its client. A client that is hung
 // up on in order at its first request, or at the first after ApiVersions, may take
 // that for a broker that wants TLS or SASL, and give up; after an error it tries
-// again.
+// again. What was sent last may be lost, so it is only for who asked for nothing yet.
 func reset(socket net.Conn) {
 	if tcp, ok := socket.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // a socket that is broken already ends with an error anyway
@@ -168,7 +169,8 @@ func (c *Conn) newRequest(frame *buffer) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.understood++
+	c.spoken = true
+	c.asked = c.asked || h.Key != int16(kmsg.ApiVersions)
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
 		Body: body, Conn: c, Received: time.Now(),

@@ -104,7 +104,7 @@ func (c *Conn) readSize() (int, error) {
 	c.ahead.take(length[:])
 	size := int(int32(binary.BigEndian.Uint32(length[:])))
 	limit := c.listener.config.MaxRequestBytes
-	if c.understood == 0 {
+	if !c.spoken {
 		limit = c.listener.config.MaxUnknownRequestBytes
 	}
 	switch {
