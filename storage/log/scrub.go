@@ -47,11 +47,10 @@ func (d *Dir) scrubOnce(ctx context.Context) error {
 
 // scrubSegment verifies what is flushed of a segment. Its error is ctx's.
 func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
-	to, err := l.endPosition(s, l.Flushed())
-	if err != nil || to == 0 {
-		return nil // what cannot even be located is found by readers
+	if to, err := l.endPosition(s, l.Flushed()); err == nil && to > 0 {
+		return l.verifySegment(ctx, s, to, l.dir.config.ScrubBytesPerSecond)
 	}
-	return l.verifySegment(ctx, s, to, l.dir.config.ScrubBytesPerSecond)
+	return nil // what cannot even be located is found by readers
 }
 
 // verifySegment verifies a segment up to position to, at most at so many bytes a
