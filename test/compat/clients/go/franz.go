@@ -147,7 +147,7 @@ func franzPoll(ctx context.Context, cl *kgo.Client, j job) error {
 			return err
 		}
 		polled.EachRecord(func(r *kgo.Record) { emit(franzEvent(r)) })
-		if err := cl.CommitRecords(ctx, polled.Records()...); err != nil && ctx.Err() == nil {
+		if err := cl.CommitRecords(context.WithoutCancel(ctx), polled.Records()...); err != nil { // what was printed is committed
 			return fmt.Errorf("commit: %w", err)
 		}
 		cl.AllowRebalance()

@@ -79,6 +79,10 @@ def group(bootstrap, topic, options):
         partition_assignment_strategy=[RangePartitionAssignor],
     )
     consumer.subscribe([topic], listener=Listener())
+    # A consumer that joins before it knows the partitions joins once more as it learns of them, and forgets that
+    # it does where a poll returns meanwhile.
+    while not consumer.partitions_for_topic(topic):
+        pass
     left, ended = int(options.get("count", 0)), input_ended()
     while left > 0 or not ("count" in options or ended.is_set()):
         read = show(consumer.poll(100, max_records=left if "count" in options else 100))
