@@ -25,7 +25,7 @@ unit: ## go vet and go test; needs Go alone
 	$(GO) test ./...
 
 compat: ## real clients and Apache's tools against a broker; says which are left out, for want of a runtime
-	$(GO) test -tags compat -count=1 -timeout 15m ./test/compat/... -v 2>&1 | test/compat/summary
+	$(GO) test -tags compat -count=1 -timeout 25m ./test/compat/... -v 2>&1 | test/compat/summary
 
 chaos: ## kill -9 under load, full disks, damaged files, thousands of connections; prints what it measures
 	$(GO) test -tags chaos -count=1 -timeout 15m -v ./test/chaos/...
