@@ -68,6 +68,14 @@ func (c *cluster) send(t *testing.T, req kmsg.Request) kmsg.Response {
 		records, resp = controller.AlterConfigs(c.img, req, c.in)
 	case *kmsg.IncrementalAlterConfigsRequest:
 		records, resp = controller.IncrementalAlterConfigs(c.img, req, c.in)
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		records, resp = controller.AlterPartitionReassignments(c.img, req, c.in)
+	case *kmsg.ListPartitionReassignmentsRequest:
+		resp = controller.ListPartitionReassignments(c.img, req)
+	case *kmsg.ElectLeadersRequest:
+		records, resp = controller.ElectLeaders(c.img, req, c.in)
+	case *kmsg.UnregisterBrokerRequest:
+		records, resp = controller.UnregisterBroker(c.img, req, c.in)
 	default:
 		t.Fatalf("no decision for %T", req)
 	}

@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -48,7 +50,7 @@ func (e *electLeaders) topic(name string, partitions []int32, all bool) {
 	told.Topic = name
 	for _, index := range partitions {
 		err := e.partition(name, index)
-		if all && err == errNotNeeded {
+		if all && errors.Is(err, kerr.ElectionNotNeeded) {
 			continue
 		}
 		p := kmsg.NewElectLeadersResponseTopicPartition()
@@ -59,7 +61,7 @@ func (e *electLeaders) topic(name string, partitions []int32, all bool) {
 	e.response.Topics = append(e.response.Topics, told)
 }
 
-var errNotNeeded = plain(kerr.ElectionNotNeeded)
+var errNotNeeded = refuse(kerr.ElectionNotNeeded, "Leader election not needed for topic partition.")
 
 func (e *electLeaders) partition(name string, index int32) error {
 	t, found := e.edit.img.Topic(name)
@@ -86,9 +88,9 @@ func (e *electLeaders) partition(name string, index int32) error {
 		e.edit.change(t, index, next)
 		return nil
 	case e.unclean:
-		return plain(kerr.EligibleLeadersNotAvailable)
+		return refuse(kerr.EligibleLeadersNotAvailable, "Eligible topic partition leaders are not available.")
 	}
-	return plain(kerr.PreferredLeaderNotAvailable)
+	return refuse(kerr.PreferredLeaderNotAvailable, "The preferred leader was not available.")
 }
 
 // ElectLeaderless elects leaders for partitions that have none, where that became

@@ -96,3 +96,27 @@ func BenchmarkFenceDecision(b *testing.B) {
 		(&Controller{}).FenceBroker(img, 1, in)
 	}
 }
+
+// TestSweepStopsWithinATopic: the limit may fall among the partitions of the last
+// topic, and does not hide those after it.
+func TestSweepStopsWithinATopic(t *testing.T) {
+	img, in := crowded(t, 1)
+	changed := 0
+	for range 4 {
+		s := newSweep(img, in).with(1, false)
+		s.left = 3
+		records, more := s.run(inISR(1), func(d *draft) { d.isr = without(d.isr, []int32{1}) })
+		for _, r := range records {
+			changed += len(r.(*metadata.PartitionsChanged).Changes)
+		}
+		if more != (changed < 10) {
+			t.Fatalf("more %v after %d of 10 partitions", more, changed)
+		}
+		c := &cluster{img: img, in: in}
+		c.apply(t, records)
+		img = c.img
+	}
+	if changed != 10 {
+		t.Errorf("changed %d partitions of 10", changed)
+	}
+}

@@ -79,7 +79,7 @@ func move(d *draft, target []int32) {
 
 func cancelMove(e *edit, t *metadata.Topic, index int32, p *metadata.Partition) error {
 	if !p.Moving() {
-		return plain(kerr.NoReassignmentInProgress)
+		return refuse(kerr.NoReassignmentInProgress, "")
 	}
 	d := e.draft(t, p)
 	d.replicas, d.isr = without(p.Replicas, p.Adding()), without(p.ISR, p.Adding())

@@ -16,7 +16,7 @@ func (*Controller) RegisterAlone(img *metadata.Image, b metadata.Broker, in Inpu
 		return nil
 	}
 	b.Epoch = img.LastBrokerEpoch() + 1
-	records, _ := newSweep(img, in).with(b.ID, true).run(leaderless, func(*draft) {})
+	records, _ := newSweep(img, in).whole().with(b.ID, true).run(leaderless, func(*draft) {})
 	return slices.Insert(records, 0, metadata.Record(&metadata.BrokerRegistered{Broker: b}))
 }
 

@@ -82,7 +82,7 @@ func followRules(img *metadata.Image, in Inputs, changed map[metadata.Resource]m
 	if len(changed) == 0 {
 		return nil
 	}
-	s := newSweep(img, in)
+	s := newSweep(img, in).whole()
 	s.rules = changedRulebook(img, in, changed)
 	records, _ := s.run(func(p *metadata.Partition) bool { return leaderless(p) || len(p.ELR()) > 0 }, func(*draft) {})
 	return records

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"math"
 	"slices"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
@@ -27,6 +28,12 @@ func newSweep(img *metadata.Image, in Inputs) *sweep {
 	return &sweep{img: img, rules: newRulebook(img, in), active: img.Active, left: maxSweep}
 }
 
+// whole lifts the limit, where half of the changes would be wrong.
+func (s *sweep) whole() *sweep {
+	s.left = math.MaxInt
+	return s
+}
+
 // with takes the broker for active or not, whatever the image says.
 func (s *sweep) with(broker int32, active bool) *sweep {
 	s.active = func(id int32) bool {
@@ -44,13 +51,13 @@ func (s *sweep) run(concerned func(*metadata.Partition) bool, change func(*draft
 	lists := interned{}
 	for t := range s.img.Topics() {
 		if s.left == 0 {
-			return records, true
+			break
 		}
 		if changes := s.topic(t, concerned, change, lists); len(changes) > 0 {
 			records = append(records, &metadata.PartitionsChanged{TopicID: t.ID, Changes: changes})
 		}
 	}
-	return records, false
+	return records, s.left == 0
 }
 
 func (s *sweep) topic(t *metadata.Topic, concerned func(*metadata.Partition) bool, change func(*draft), lists interned) []metadata.PartitionChange {

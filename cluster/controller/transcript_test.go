@@ -23,6 +23,10 @@ import (
 //	partitions v=3 [validate-only]  NAME count=N [assign=B/B,...]
 //	alter v=2 [validate-only]       TYPE NAME [KEY=VALUE ...]
 //	incremental v=1 [validate-only] TYPE NAME [KEY=VALUE | KEY+=VALUE | KEY-=VALUE | KEY! | KEY?VALUE ...]
+//	reassign v=1 [same-size]        NAME PARTITION [B/B ...], without brokers to cancel
+//	reassignments v=0               [NAME PARTITION]
+//	elect v=2 [unclean]             [NAME PARTITION]
+//	unregister v=0                  ID
 //
 // "-" is the empty name, "null" the null value, TYPE topic, broker or a number.
 // KEY! deletes and KEY? asks for an operation that does not exist.
@@ -40,7 +44,7 @@ func (s *transcript) run(t *testing.T, path string) {
 		for line := range strings.Lines(d.Input) {
 			lines = append(lines, strings.Fields(line))
 		}
-		req := s.request(t, d.Cmd, lines, d.HasArg("validate-only"))
+		req := s.request(t, d.Cmd, lines, d.HasArg("validate-only") || d.HasArg("same-size") || d.HasArg("unclean"))
 		req.SetVersion(v)
 		out := s.print(s.send(t, req))
 		slices.SortStableFunc(out, func(a, b string) int { return cmp.Compare(firstWord(a), firstWord(b)) })
@@ -62,6 +66,14 @@ func (s *transcript) request(t *testing.T, command string, lines [][]string, val
 		return alterRequest(t, lines, validateOnly)
 	case "incremental":
 		return incrementalRequest(t, lines, validateOnly)
+	case "reassign":
+		return reassignRequest(t, lines, validateOnly)
+	case "reassignments":
+		return reassignmentsRequest(t, lines)
+	case "elect":
+		return electRequest(t, lines, validateOnly)
+	case "unregister":
+		return &kmsg.UnregisterBrokerRequest{BrokerID: number(t, lines[0][0])}
 	}
 	t.Fatalf("no command %s", command)
 	return nil
@@ -167,6 +179,39 @@ func incrementalRequest(t *testing.T, lines [][]string, validateOnly bool) kmsg.
 	return req
 }
 
+func reassignRequest(t *testing.T, lines [][]string, sameSize bool) kmsg.Request {
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	req.AllowReplicationFactorChange = !sameSize
+	for _, line := range lines {
+		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		p.Partition = number(t, line[1])
+		if len(line) > 2 {
+			p.Replicas = append([]int32{}, numbers(t, line[2])...)
+		}
+		req.Topics = append(req.Topics, kmsg.AlterPartitionAssignmentsRequestTopic{Topic: name(line[0]), Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{p}})
+	}
+	return req
+}
+
+func reassignmentsRequest(t *testing.T, lines [][]string) kmsg.Request {
+	req := kmsg.NewPtrListPartitionReassignmentsRequest()
+	for _, line := range lines {
+		req.Topics = append(req.Topics, kmsg.ListPartitionReassignmentsRequestTopic{Topic: line[0], Partitions: numbers(t, line[1])})
+	}
+	return req
+}
+
+func electRequest(t *testing.T, lines [][]string, unclean bool) kmsg.Request {
+	req := kmsg.NewPtrElectLeadersRequest()
+	if unclean {
+		req.ElectionType = 1
+	}
+	for _, line := range lines {
+		req.Topics = append(req.Topics, kmsg.ElectLeadersRequestTopic{Topic: line[0], Partitions: numbers(t, line[1])})
+	}
+	return req
+}
+
 func operation(word string) kmsg.IncrementalAlterConfigsRequestResourceConfig {
 	config := kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: strings.TrimSuffix(word, "!"), Op: kmsg.IncrementalAlterConfigOpDelete}
 	for _, op := range []struct {
@@ -204,6 +249,30 @@ func (s *transcript) print(resp kmsg.Response) []string {
 		for _, r := range resp.Resources {
 			out = append(out, fmt.Sprintf("%d %s: %s", r.ResourceType, r.ResourceName, printError(r.ErrorCode, r.ErrorMessage)))
 		}
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		for _, topic := range resp.Topics {
+			for _, p := range topic.Partitions {
+				out = append(out, fmt.Sprintf("%s-%d: %s", topic.Topic, p.Partition, printError(p.ErrorCode, p.ErrorMessage)))
+			}
+		}
+		out = append(out, printError(resp.ErrorCode, resp.ErrorMessage))
+	case *kmsg.ListPartitionReassignmentsResponse:
+		for _, topic := range resp.Topics {
+			for _, p := range topic.Partitions {
+				out = append(out, fmt.Sprintf("%s-%d: %v adding %v removing %v", topic.Topic, p.Partition, p.Replicas, p.AddingReplicas, p.RemovingReplicas))
+			}
+		}
+		out = append(out, printError(resp.ErrorCode, resp.ErrorMessage))
+	case *kmsg.ElectLeadersResponse:
+		for _, topic := range resp.Topics {
+			out = append(out, topic.Topic)
+			for _, p := range topic.Partitions {
+				out = append(out, fmt.Sprintf("%s-%d: %s", topic.Topic, p.Partition, printError(p.ErrorCode, p.ErrorMessage)))
+			}
+		}
+		out = append(out, printError(resp.ErrorCode, nil))
+	case *kmsg.UnregisterBrokerResponse:
+		out = append(out, printError(resp.ErrorCode, resp.ErrorMessage))
 	case *kmsg.IncrementalAlterConfigsResponse:
 		for _, r := range resp.Resources {
 			out = append(out, fmt.Sprintf("%d %s: %s", r.ResourceType, r.ResourceName, printError(r.ErrorCode, r.ErrorMessage)))
