@@ -45,6 +45,7 @@ public final class Main {
                 case "consume" -> job.consume();
                 case "group" -> job.group();
                 case "copy" -> new Copy(job.bootstrap, job.topic, job.options).run();
+                case "count" -> new Count(job.bootstrap, job.topic, job.options).run();
                 case "admin" -> new Administration(job.bootstrap, job.topic).run();
                 default -> throw new IllegalArgumentException("no such verb: " + args[0]);
             }
