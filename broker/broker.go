@@ -99,7 +99,7 @@ func (b *Broker) open(deps Deps) (err error) {
 }
 
 func (b *Broker) quorumConfig() quorum.Config {
-	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.folders[0].dir.ClusterID()}
+	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.folders[0].dir.ClusterID(), Resumes: b.holdPartitions()}
 }
 
 func (b *Broker) groupsConfig() shard.Config {

@@ -236,3 +236,28 @@ func TestBrokenFolder(t *testing.T) {
 	}
 	n.holds("new", 0, "x")
 }
+
+// TestLostMetadata: without what says which topics there are, the broker does not
+// begin a new cluster over their partitions.
+func TestLostMetadata(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := start(t, disk.OS, dir)
+	n.create(nil, "t")
+	n.mustPut("t", "kept")
+	n.stopClean()
+	metadata := filepath.Join(dir, "__cluster_metadata-0")
+	away := filepath.Join(t.TempDir(), "metadata")
+	if err := os.Rename(metadata, away); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := begin(t, disk.OS, dir); err == nil || !strings.Contains(err.Error(), metadata+": it is empty, but") {
+			t.Fatalf("without its metadata: %v", err)
+		}
+	}
+	if err := errors.Join(os.RemoveAll(metadata), os.Rename(away, metadata)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, disk.OS, dir).holds("t", 0, "kept")
+}

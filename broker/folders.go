@@ -100,6 +100,18 @@ func (b *Broker) formatFolders() error {
 	return nil
 }
 
+// holdPartitions reports whether any folder has partitions of topics.
+func (b *Broker) holdPartitions() bool {
+	for _, f := range b.folders {
+		for tp := range f.partitions {
+			if tp.Topic != metadataTopic {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // cleanerConfig is how logs are compacted.
 func (b *Broker) cleanerConfig(img *metadata.Image) log.CleanerConfig {
 	return log.CleanerConfig(b.config.Cleaner(img.BrokerConfig(b.config.NodeID)))
@@ -231,7 +243,8 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 		return
 	}
 	if err := b.groups.Lead(tp.Partition, coordinatorLog{partition: p}); err != nil {
-		b.logger.Error("groups are not served", "partition", tp.String(), "err", err)
+		b.logger.Error("groups are not served; restore the partition's folder from a backup, or stop the broker and move it away: its groups begin anew then",
+			"partition", tp.String(), "err", err)
 	}
 }
 
@@ -241,7 +254,8 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 func (b *Broker) leadTxns() {
 	for _, p := range b.partitions.Topic(txnTopic) {
 		if err := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p}); err != nil {
-			b.logger.Error("transactions are not served", "partition", p.String(), "err", err)
+			b.logger.Error("transactions are not served; restore the partition's folder from a backup, or stop the broker and move it away: its transactional ids begin anew then",
+				"partition", p.String(), "err", err)
 		}
 	}
 }

@@ -160,7 +160,7 @@ func (j *journal) replay(after uint64, each func(index, term uint64, decision []
 	for r.at < end {
 		batches, err := j.read(r.at, end)
 		if err != nil {
-			return fmt.Errorf("read the log from offset %d: %w", r.at, err)
+			return fmt.Errorf("read the log from offset %d: %w; restore the folder from a backup", r.at, err)
 		}
 		if err := r.all(batches); err != nil {
 			return fmt.Errorf("batch at offset %d: %w", r.at, err)
@@ -183,7 +183,7 @@ func (r *replayer) all(batches []byte) error {
 			return err
 		}
 		if batch.Count() != 1 {
-			return fmt.Errorf("it has %d records, an entry is one", batch.Count())
+			return fmt.Errorf("it has %d records, an entry is one: another version of Klamm wrote the log, which this one does not read; start that version, or begin in another folder of log.dirs", batch.Count())
 		}
 		err = batch.Each(&r.scratch, 0, func(rec *record.Record) error {
 			return r.each(uint64(r.at)+1, uint64(batch.PartitionLeaderEpoch()), bytes.Clone(rec.Value))

@@ -46,6 +46,9 @@ type Config struct {
 	// Voters are the nodes that vote in a new cluster, this one alone by default.
 	// Once a cluster has agreed on its voters, those count.
 	Voters []metadata.Voter
+	// Resumes says that the node's folders hold partitions: there is metadata that
+	// knows of them, or it was lost, and a cluster must not begin over them.
+	Resumes bool
 	// SegmentBytes is the size of the log's segments, 8 MiB by default. It bounds
 	// one decision, and how finely what a snapshot replaces is freed.
 	SegmentBytes int
@@ -161,6 +164,9 @@ func (q *Quorum) load(deps Deps) error {
 	if named := s.image.ClusterID; named != "" && named != q.config.ClusterID {
 		return q.otherCluster(named)
 	}
+	if q.config.Resumes && s.index == 0 && q.journal.log.End() == 0 {
+		return errLost
+	}
 	if err := q.journal.dropBefore(s.index); err != nil {
 		return err
 	}
@@ -169,6 +175,9 @@ func (q *Quorum) load(deps Deps) error {
 	q.replica, err = newReplica(q, deps, s)
 	return err
 }
+
+var errLost = errors.New("it is empty, but the folders of log.dirs hold partitions, so what was known of their topics is lost; " +
+	"restore it from a backup, or move the partitions' folders away to begin with none")
 
 func (q *Quorum) otherCluster(id string) error {
 	return fmt.Errorf("the metadata in %s is of cluster %s, this node is to be in %s: name another folder with log.dirs",

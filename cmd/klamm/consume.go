@@ -158,7 +158,7 @@ func heldPartitions(ctx context.Context, admin *kadm.Client, committedOnly bool,
 // clientOptions make the client read what was planned. Control records are
 // asked for because they too move a partition to its end; they are not printed.
 func (c *consumption) clientOptions(topics []string) []kgo.Opt {
-	opts := []kgo.Opt{kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond)}
+	opts := []kgo.Opt{kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond), kgo.KeepRetryableFetchErrors()}
 	if c.options.group != "" {
 		return append(opts,
 			kgo.ConsumerGroup(c.options.group),

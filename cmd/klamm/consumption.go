@@ -29,6 +29,7 @@ type consumption struct {
 	positions *positions
 
 	printed int64
+	passing error  // the last error of a partition that was told and may pass
 	text    []byte // scratch
 }
 
@@ -52,10 +53,10 @@ func (c *consumption) readAll(ctx context.Context) error {
 		polling, cancel := context.WithTimeout(ctx, pollTimeout)
 		fetches := c.client.PollRecords(polling, c.wanted())
 		cancel()
-		if err := c.check(fetches); err != nil {
+		if err := c.show(fetches.Records()); err != nil {
 			return err
 		}
-		if err := c.show(fetches.Records()); err != nil {
+		if err := c.check(fetches); err != nil {
 			return err
 		}
 		c.client.AllowRebalance()
@@ -108,6 +109,15 @@ func (c *consumption) check(fetches kgo.Fetches) error {
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		case errors.As(err, &lost), rejoins(err):
 			c.env.note("klamm: %v; going on", err)
+		case errors.Is(err, kerr.CorruptMessage):
+			at := c.positions.behind()[topicPartition{Topic: fetch.Topic, Partition: fetch.Partition}]
+			return fmt.Errorf("consume %s-%d: what it holds at offset %d is damaged. See `klamm log verify` for how far, and go on behind it with --partition and --from",
+				fetch.Topic, fetch.Partition, at)
+		case kerr.IsRetriable(err): // as while a partition moves: the client looks for it, and tells of brokers that do not answer
+			if !errors.Is(err, c.passing) {
+				c.passing = err
+				c.env.note("klamm: %s-%d: %s; trying again", fetch.Topic, fetch.Partition, reason(err, ""))
+			}
 		case fetch.Topic == "":
 			return fmt.Errorf("consume: %s", reason(err, ""))
 		default:
