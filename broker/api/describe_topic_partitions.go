@@ -121,12 +121,20 @@ func (p *topicPage) add(name string, first int32, named bool) bool {
 }
 
 func (p *topicPage) partition(t *metadata.Topic, i int32) kmsg.DescribeTopicPartitionsResponseTopicPartition {
-	s := p.handler.partitionState(t, i)
+	s, is := p.handler.partitionState(p.image, t, i), &t.Partitions[i]
 	told := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
-	told.Partition, told.ErrorCode, told.LeaderID, told.LeaderEpoch = i, s.errorCode, s.leader, t.Partitions[i].LeaderEpoch
-	told.Replicas, told.ISR, told.OfflineReplicas = t.Partitions[i].Replicas, s.isr, s.offline
-	told.EligibleLeaderReplicas, told.LastKnownELR = []int32{}, []int32{}
+	told.Partition, told.ErrorCode, told.LeaderID, told.LeaderEpoch = i, s.errorCode, s.leader, is.LeaderEpoch
+	told.Replicas, told.ISR, told.OfflineReplicas = is.Replicas, s.isr, s.offline
+	told.EligibleLeaderReplicas, told.LastKnownELR = listed(is.ELR()), listed(is.LastKnownELR())
 	return told
+}
+
+// listed makes an empty list of none, which would read as not known.
+func listed(brokers []int32) []int32 {
+	if brokers == nil {
+		return []int32{}
+	}
+	return brokers
 }
 
 // turnAt says where the next page begins.
@@ -151,8 +159,12 @@ func (h *Handler) describeCluster(r *listener.Request, req *kmsg.DescribeCluster
 	img := h.image()
 	resp.ClusterID, resp.ControllerID = img.ClusterID, img.ControllerID
 	for b := range img.Brokers() {
+		if b.Fenced && !req.IncludeFencedBrokers {
+			continue
+		}
 		if e, ok := endpointOf(b, r.Conn.Listener); ok {
 			told := kmsg.NewDescribeClusterResponseBroker()
+			told.IsFenced = b.Fenced
 			told.NodeID, told.Host, told.Port = b.ID, e.Host, int32(e.Port)
 			if b.Rack != "" {
 				told.Rack = &b.Rack

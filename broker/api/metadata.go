@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,7 +40,7 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 	}
 	resp.ClusterID = &img.ClusterID
 	resp.ControllerID = img.ControllerID
-	for b := range img.Brokers() {
+	for b := range img.Live() {
 		if e, ok := endpointOf(b, r.Conn.Listener); ok {
 			broker := kmsg.NewMetadataResponseBroker()
 			broker.NodeID, broker.Host, broker.Port = b.ID, e.Host, int32(e.Port)
@@ -92,7 +93,7 @@ func (h *Handler) metadataTopics(r *listener.Request, req *kmsg.MetadataRequest,
 	if wantsAllTopics(req) {
 		for t := range img.Topics() {
 			if h.allowed(r, security.Describe, topicResource(t.Name)) {
-				topics = append(topics, h.metadataTopic(r, req, t))
+				topics = append(topics, h.metadataTopic(r, req, img, t))
 			}
 		}
 		return topics
@@ -117,7 +118,7 @@ func (h *Handler) askedTopic(r *listener.Request, req *kmsg.MetadataRequest, img
 	if err != nil {
 		return refusedTopic(asked, err), err
 	}
-	return h.metadataTopic(r, req, t), nil
+	return h.metadataTopic(r, req, img, t), nil
 }
 
 // findTopic finds a topic by its name, or by its id where no name is given. A
@@ -143,13 +144,13 @@ func (h *Handler) findTopic(r *listener.Request, img *metadata.Image, name *stri
 	return nil, kerr.UnknownTopicOrPartition
 }
 
-func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, t *metadata.Topic) kmsg.MetadataResponseTopic {
+func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, img *metadata.Image, t *metadata.Topic) kmsg.MetadataResponseTopic {
 	told := kmsg.NewMetadataResponseTopic()
 	told.Topic, told.TopicID, told.IsInternal = &t.Name, t.ID, t.Internal()
 	told.AuthorizedOperations = h.operations(r, req.IncludeTopicAuthorizedOperations, topicResource(t.Name), topicOperations)
 	told.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
 	for i := range t.Partitions {
-		s := h.partitionState(t, int32(i))
+		s := h.partitionState(img, t, int32(i))
 		p := &told.Partitions[i]
 		p.Default()
 		p.Partition, p.ErrorCode, p.Leader, p.LeaderEpoch = int32(i), s.errorCode, s.leader, t.Partitions[i].LeaderEpoch
@@ -159,21 +160,28 @@ func (h *Handler) metadataTopic(r *listener.Request, req *kmsg.MetadataRequest, 
 }
 
 // partitionState is what clients are told of a partition: its leader as long as
-// its disk works.
+// that is up and its disk works.
 type partitionState struct {
 	errorCode    int16
 	leader       int32
 	isr, offline []int32
 }
 
-func (h *Handler) partitionState(t *metadata.Topic, index int32) partitionState {
+func (h *Handler) partitionState(img *metadata.Image, t *metadata.Topic, index int32) partitionState {
 	p := &t.Partitions[index]
+	s := partitionState{leader: p.Leader, isr: p.ISR, offline: img.OfflineReplicas(p)}
 	if p.Leader == h.config.NodeID {
 		if _, err := h.partitions.Get(t.Name, index); errors.Is(err, kerr.KafkaStorageError) {
-			return partitionState{errorCode: kerr.LeaderNotAvailable.Code, leader: -1, isr: p.ISR, offline: []int32{h.config.NodeID}}
+			s.leader = -1
+			if !slices.Contains(s.offline, h.config.NodeID) {
+				s.offline = append(s.offline, h.config.NodeID)
+			}
 		}
 	}
-	return partitionState{leader: p.Leader, isr: p.ISR, offline: []int32{}}
+	if b, found := img.Broker(s.leader); !found || b.Fenced {
+		s.leader, s.errorCode = -1, kerr.LeaderNotAvailable.Code
+	}
+	return s
 }
 
 // autoCreate creates the topics that a client asks for by name and that are not
