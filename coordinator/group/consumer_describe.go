@@ -14,19 +14,28 @@ import (
 func (c *Coordinator) ConsumerGroupDescribe(id string) kmsg.ConsumerGroupDescribeResponseGroup {
 	told := kmsg.NewConsumerGroupDescribeResponseGroup()
 	told.Group = id
-	g := c.groups[id]
-	if g == nil || g.consumer == nil {
-		err := fmt.Errorf("there is no consumer group %s: %w", id, kerr.GroupIDNotFound)
+	of, err := c.consumerGroupNamed(id)
+	if err != nil {
 		told.ErrorCode, told.ErrorMessage = code(err), protocol.ErrorMessage(err)
 		return told
 	}
-	of := g.consumer
 	told.State, told.Epoch, told.AssignmentEpoch = of.String(), of.epoch, of.assignmentEpoch
 	told.AssignorName = of.preferred(c.config.Consumer.Assignors[0])
 	for _, m := range of.sorted() {
 		told.Members = append(told.Members, c.describeMember(of, m))
 	}
 	return told
+}
+
+func (c *Coordinator) consumerGroupNamed(id string) (*consumerGroup, error) {
+	switch g := c.groups[id]; {
+	case g == nil:
+		return nil, fmt.Errorf("Group %s not found.: %w", id, kerr.GroupIDNotFound)
+	case g.consumer == nil:
+		return nil, fmt.Errorf("Group %s is not a consumer group: %w", id, kerr.GroupIDNotFound)
+	default:
+		return g.consumer, nil
+	}
 }
 
 func (c *Coordinator) describeMember(g *consumerGroup, m *consumerMember) kmsg.ConsumerGroupDescribeResponseGroupMember {

@@ -18,9 +18,9 @@ func (c *Coordinator) draftForMember(id string, joins bool, now time.Time, out *
 	case g != nil && g.consumer != nil:
 		return c.draftOf(id, g.consumer, now), nil
 	case !joins && g == nil:
-		return nil, fmt.Errorf("there is no consumer group %s: %w", id, kerr.GroupIDNotFound)
+		return nil, fmt.Errorf("Consumer group %s not found.: %w", id, kerr.GroupIDNotFound)
 	case !joins:
-		return nil, fmt.Errorf("group %s is not a consumer group: %w", id, kerr.GroupIDNotFound)
+		return nil, fmt.Errorf("Group %s is not a consumer group: %w", id, kerr.GroupIDNotFound)
 	case g == nil:
 		return c.draftOf(id, newConsumerGroup(), now), nil
 	case len(g.members) == 0 && g.state == empty:
