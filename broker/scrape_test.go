@@ -72,7 +72,8 @@ func TestScrapeAfterTraffic(t *testing.T) {
 		"kafka_consumergroup_members|consumergroup=g":                                  0,
 		"kafka_coordinator_group_groupmetadatamanager_numgroupsempty":                  2,
 		"kafka_server_kafkaserver_brokerstate":                                         3,
-		"kafka_brokers":                                                                1,
+		"kafka_server_raft_metrics_current_leader":                                     1,
+		"kafka_brokers": 1,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s = %v (there: %v), want %v", name, v, ok, want)

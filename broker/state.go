@@ -27,6 +27,7 @@ func (s *state) Broker() metrics.Broker {
 	}
 	if b.quorum != nil {
 		img := b.quorum.Image()
+		told.QuorumLeader, told.QuorumEpoch = b.quorum.Leader()
 		told.Topics, told.ActiveController = img.NumTopics(), img.ControllerID == b.config.NodeID
 	}
 	if b.groups != nil {

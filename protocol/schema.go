@@ -278,6 +278,37 @@ var schemas = map[int16]schema{
 			}},
 		}},
 	}},
+	29: {name: "DescribeAcls", from: 1, to: 3, flexible: 2, fields: []field{
+		{name: "ResourceTypeFilter", kind: fixed1, from: 1, to: 3},
+		{name: "ResourceNameFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+		{name: "PatternTypeFilter", kind: fixed1, from: 1, to: 3},
+		{name: "PrincipalFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+		{name: "HostFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+		{name: "Operation", kind: fixed1, from: 1, to: 3},
+		{name: "PermissionType", kind: fixed1, from: 1, to: 3},
+	}},
+	30: {name: "CreateAcls", from: 1, to: 3, flexible: 2, fields: []field{
+		{name: "Creations", kind: array, of: object, from: 1, to: 3, fields: []field{
+			{name: "ResourceType", kind: fixed1, from: 1, to: 3},
+			{name: "ResourceName", kind: text, from: 1, to: 3},
+			{name: "ResourcePatternType", kind: fixed1, from: 1, to: 3},
+			{name: "Principal", kind: text, from: 1, to: 3},
+			{name: "Host", kind: text, from: 1, to: 3},
+			{name: "Operation", kind: fixed1, from: 1, to: 3},
+			{name: "PermissionType", kind: fixed1, from: 1, to: 3},
+		}},
+	}},
+	31: {name: "DeleteAcls", from: 1, to: 3, flexible: 2, fields: []field{
+		{name: "Filters", kind: array, of: object, from: 1, to: 3, fields: []field{
+			{name: "ResourceTypeFilter", kind: fixed1, from: 1, to: 3},
+			{name: "ResourceNameFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+			{name: "PatternTypeFilter", kind: fixed1, from: 1, to: 3},
+			{name: "PrincipalFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+			{name: "HostFilter", kind: text, from: 1, to: 3, null: versions{1, 4}},
+			{name: "Operation", kind: fixed1, from: 1, to: 3},
+			{name: "PermissionType", kind: fixed1, from: 1, to: 3},
+		}},
+	}},
 	32: {name: "DescribeConfigs", from: 1, to: 4, flexible: 4, fields: []field{
 		{name: "Resources", kind: array, of: object, from: 1, to: 4, fields: []field{
 			{name: "ResourceType", kind: fixed1, from: 1, to: 4},
@@ -343,6 +374,14 @@ var schemas = map[int16]schema{
 			{name: "Name", kind: text, from: 0, to: 0},
 			{name: "Partitions", kind: array, of: object, from: 0, to: 0, fields: []field{
 				{name: "PartitionIndex", kind: fixed4, from: 0, to: 0},
+			}},
+		}},
+	}},
+	55: {name: "DescribeQuorum", from: 0, to: 2, flexible: 0, fields: []field{
+		{name: "Topics", kind: array, of: object, from: 0, to: 2, fields: []field{
+			{name: "TopicName", kind: text, from: 0, to: 2},
+			{name: "Partitions", kind: array, of: object, from: 0, to: 2, fields: []field{
+				{name: "PartitionIndex", kind: fixed4, from: 0, to: 2},
 			}},
 		}},
 	}},

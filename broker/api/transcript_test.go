@@ -202,9 +202,26 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 	switch resp := resp.(type) {
 	case *kmsg.ListGroupsResponse:
 		resp.Groups = slices.DeleteFunc(resp.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.HasPrefix(g.Group, ours) })
+	case *kmsg.DescribeQuorumResponse:
+		resp.Nodes = nil // Kafka's controllers have listeners of their own
+		for _, topic := range resp.Topics {
+			for i := range topic.Partitions {
+				s.nameQuorum(&topic.Partitions[i])
+			}
+		}
 	case *kmsg.ApiVersionsResponse:
 		resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return !slices.Contains(s.served, k.ApiKey) })
 	}
+}
+
+// nameQuorum names how far the metadata is, which is another in each cluster.
+func (s *transcript) nameQuorum(p *kmsg.DescribeQuorumResponseTopicPartition) {
+	if p.ErrorCode != 0 {
+		return
+	}
+	s.names.give("LeaderEpoch", fmt.Sprint(p.LeaderEpoch), "EPOCH")
+	s.names.give("HighWatermark", fmt.Sprint(p.HighWatermark), "END")
+	s.names.give("LogEndOffset", fmt.Sprint(p.HighWatermark), "END")
 }
 
 func requestNamed(t *testing.T, name string) kmsg.Request {

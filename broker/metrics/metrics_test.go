@@ -17,7 +17,7 @@ import (
 type fixedState struct{}
 
 func (fixedState) Broker() Broker {
-	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, Transactions: map[string]int{"Ongoing": 2}, Undelivered: 1, LateTransactions: 1, ProducerIDs: 5, LogDirs: map[string]bool{"/data": true, "/lost": false}, Groups: map[GroupKind]int{{"classic", "Stable"}: 2, {"consumer", "Reconciling"}: 1}}
+	return Broker{ID: 1, Address: "127.0.0.1:9092", Topics: 1, ActiveController: true, QuorumLeader: 3, QuorumEpoch: 9, Transactions: map[string]int{"Ongoing": 2}, Undelivered: 1, LateTransactions: 1, ProducerIDs: 5, LogDirs: map[string]bool{"/data": true, "/lost": false}, Groups: map[GroupKind]int{{"classic", "Stable"}: 2, {"consumer", "Reconciling"}: 1}}
 }
 
 func (fixedState) Partitions() []Partition {
@@ -124,14 +124,16 @@ func TestNamesThatDashboardsUse(t *testing.T) {
 		"kafka_server_socket_server_metrics_connection_creation_total|listener=PLAINTEXT": 2,
 		"kafka_server_socket_server_metrics_connection_close_total|listener=PLAINTEXT":    1,
 		"kafka_network_socketserver_expiredconnectionskilledcount":                        1,
-		"klamm_connections":                                                    1,
-		"kafka_log_log_size|partition=0|topic=flights":                         4096,
-		"kafka_coordinator_group_groupmetadatamanager_numgroups":               3,
-		"klamm_groups|state=Reconciling|type=consumer":                         1,
-		"kafka_server_replicamanager_partitionswithlatetransactionscount":      1,
-		"klamm_transactional_ids|state=Ongoing":                                2,
-		"kafka_brokers":                                                        1,
-		"kafka_topic_partitions|topic=flights":                                 2,
+		"klamm_connections":                                               1,
+		"kafka_log_log_size|partition=0|topic=flights":                    4096,
+		"kafka_coordinator_group_groupmetadatamanager_numgroups":          3,
+		"klamm_groups|state=Reconciling|type=consumer":                    1,
+		"kafka_server_replicamanager_partitionswithlatetransactionscount": 1,
+		"klamm_transactional_ids|state=Ongoing":                           2,
+		"kafka_server_raft_metrics_current_leader":                        3,
+		"kafka_server_raft_metrics_current_epoch":                         9,
+		"kafka_brokers":                        1,
+		"kafka_topic_partitions|topic=flights": 2,
 		"kafka_topic_partition_current_offset|partition=0|topic=flights":       90,
 		"kafka_topic_partition_oldest_offset|partition=0|topic=flights":        5,
 		"kafka_consumergroup_lag|consumergroup=g|partition=0|topic=flights":    20,

@@ -22,6 +22,8 @@ type Broker struct {
 	OfflinePartitions int
 	LogDirs           map[string]bool // their paths, and whether they can be used
 	ActiveController  bool
+	QuorumLeader      int32 // -1 where none is known
+	QuorumEpoch       int32
 	Groups            map[GroupKind]int // number of groups
 	Transactions      map[string]int    // number of transactional ids by state, as in "Ongoing"
 	Undelivered       int               // transactions whose markers could not be written and are tried again
@@ -119,6 +121,8 @@ var (
 	offlineLogDirs         = desc("kafka_log_logmanager_offlinelogdirectorycount", "Log folders that cannot be used.")
 	activeController       = desc("kafka_controller_kafkacontroller_activecontrollercount", "1 where this node is the active controller.")
 	offlinePartitions      = desc("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.")
+	quorumLeader           = desc("kafka_server_raft_metrics_current_leader", "Node that leads the metadata quorum, as far as this one knows; -1 for none.")
+	quorumEpoch            = desc("kafka_server_raft_metrics_current_epoch", "Epoch of that leader.")
 	globalTopics           = desc("kafka_controller_kafkacontroller_globaltopiccount", "Topics of the cluster.")
 	globalPartitions       = desc("kafka_controller_kafkacontroller_globalpartitioncount", "Partitions of the cluster.")
 	activeBrokers          = desc("kafka_controller_kafkacontroller_activebrokercount", "Brokers that are registered and not fenced.")
@@ -180,6 +184,8 @@ func (s sender) broker(b Broker, partitions []Partition) {
 	s.gauge(offlineReplicas, float64(b.OfflinePartitions))
 	s.logDirs(b.LogDirs)
 	s.gauge(activeController, one(b.ActiveController))
+	s.gauge(quorumLeader, float64(b.QuorumLeader))
+	s.gauge(quorumEpoch, float64(b.QuorumEpoch))
 	s.gauge(offlinePartitions, float64(b.OfflinePartitions))
 	s.gauge(globalTopics, float64(b.Topics))
 	s.gauge(globalPartitions, float64(len(partitions)+b.OfflinePartitions))

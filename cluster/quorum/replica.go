@@ -34,9 +34,10 @@ type replica struct {
 
 	inbox     chan *raftpb.Message
 	proposals chan handed
-	snapshots chan *state   // that a snapshot was written of
-	lostLead  chan int32    // a node that does not answer any more
-	again     chan struct{} // has room for one word that the disk may take writes again
+	snapshots chan *state           // that a snapshot was written of
+	lostLead  chan int32            // a node that does not answer any more
+	asks      chan chan raft.Status // whose askers have room for the answer
+	again     chan struct{}         // has room for one word that the disk may take writes again
 	quit      chan struct{}
 	running   sync.WaitGroup
 }
@@ -66,7 +67,7 @@ func newReplica(q *Quorum, deps Deps, s *state) (*replica, error) {
 	r := &replica{
 		quorum: q, journal: q.journal, applier: newApplier(), send: deps.Send, led: leadership{id: -1}, delivered: s.index,
 		inbox: make(chan *raftpb.Message, inboxSize), proposals: make(chan handed), snapshots: make(chan *state, 1),
-		lostLead: make(chan int32, 1), again: make(chan struct{}, 1), quit: make(chan struct{}),
+		lostLead: make(chan int32, 1), asks: make(chan chan raft.Status), again: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	var err error
 	if r.storage, err = openStorage(q.journal, s, q.voters()); err != nil {
@@ -141,6 +142,8 @@ func (r *replica) run() {
 			r.doubt(node)
 		case <-r.again:
 			r.standAgain()
+		case ask := <-r.asks:
+			ask <- r.node.Status()
 		}
 	}
 }
@@ -157,6 +160,8 @@ func (r *replica) refuse() {
 		case <-r.snapshots:
 		case <-r.lostLead:
 		case <-r.again:
+		case ask := <-r.asks:
+			ask <- raft.Status{}
 		}
 	}
 }

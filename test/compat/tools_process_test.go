@@ -21,6 +21,8 @@ import (
 
 // apacheTools names the classes of Apache's tools, as its scripts do.
 var apacheTools = map[string]string{
+	"acls":                "org.apache.kafka.tools.AclCommand",
+	"features":            "org.apache.kafka.tools.FeatureCommand",
 	"api-versions":        "org.apache.kafka.tools.BrokerApiVersionsCommand",
 	"cluster":             "org.apache.kafka.tools.ClusterTool",
 	"configs":             "kafka.admin.ConfigCommand",

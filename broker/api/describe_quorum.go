@@ -1,0 +1,94 @@
+package api
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/quorum"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+)
+
+// metadataTopic is how Kafka calls the log that the quorum agrees on.
+const metadataTopic = "__cluster_metadata"
+
+// describeQuorum answers DescribeQuorum (55), versions 0 to 2 (KIP-595):
+//
+//	1  when voters were heard of (KIP-836)    2  directories, endpoints, messages (KIP-853)
+//
+// The voters' endpoints are not told: no listener is the quorum's own.
+func (h *Handler) describeQuorum(r *listener.Request, req *kmsg.DescribeQuorumRequest) {
+	resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
+	if req.Version >= 2 {
+		resp.ErrorMessage = kmsg.StringPtr("")
+	}
+	switch {
+	case !h.allowed(r, security.Describe, security.ClusterResource):
+		err := kerr.ClusterAuthorizationFailed
+		resp.ErrorCode, resp.ErrorMessage = err.Code, protocol.ErrorMessage(err)
+	case !asksForMetadata(req):
+		refuseQuorum(req, resp)
+	default:
+		resp.Topics = []kmsg.DescribeQuorumResponseTopic{{
+			Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumResponseTopicPartition{h.describeVoters(req.Version)},
+		}}
+	}
+	r.ReplyMsg(resp)
+}
+
+// asksForMetadata reports whether the one partition that a quorum keeps is asked
+// for, and nothing else.
+func asksForMetadata(req *kmsg.DescribeQuorumRequest) bool {
+	if len(req.Topics) != 1 || len(req.Topics[0].Partitions) != 1 {
+		return false
+	}
+	return req.Topics[0].Topic == metadataTopic && req.Topics[0].Partitions[0].Partition == 0
+}
+
+func refuseQuorum(req *kmsg.DescribeQuorumRequest, resp *kmsg.DescribeQuorumResponse) {
+	for _, t := range req.Topics {
+		told := kmsg.NewDescribeQuorumResponseTopic()
+		told.Topic = t.Topic
+		for _, p := range t.Partitions {
+			answer := kmsg.NewDescribeQuorumResponseTopicPartition()
+			answer.Partition, answer.ErrorCode = p.Partition, kerr.UnknownTopicOrPartition.Code
+			if req.Version >= 2 {
+				answer.ErrorMessage = kmsg.StringPtr("This server does not host this topic-partition.")
+			}
+			told.Partitions = append(told.Partitions, answer)
+		}
+		resp.Topics = append(resp.Topics, told)
+	}
+}
+
+func (h *Handler) describeVoters(version int16) kmsg.DescribeQuorumResponseTopicPartition {
+	told := kmsg.NewDescribeQuorumResponseTopicPartition()
+	if version >= 2 {
+		told.ErrorMessage = kmsg.StringPtr("")
+	}
+	status, err := h.quorum.Status()
+	if err != nil {
+		told.ErrorCode = errorCode(err)
+		return told
+	}
+	told.LeaderID, told.LeaderEpoch, told.HighWatermark = status.Leader, status.Epoch, status.HighWatermark
+	now := time.Now().UnixMilli()
+	for _, v := range status.Voters {
+		told.CurrentVoters = append(told.CurrentVoters, voterState(v, status.Leader, now))
+	}
+	return told
+}
+
+// voterState tells of a voter. When the others were heard of last is not known.
+func voterState(v quorum.VoterStatus, leader int32, now int64) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
+	told := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
+	told.ReplicaID, told.ReplicaDirectoryID, told.LogEndOffset = v.ID, v.DirectoryID, v.LogEnd
+	told.LastFetchTimestamp, told.LastCaughtUpTimestamp = -1, -1
+	if v.ID == leader {
+		told.LastFetchTimestamp, told.LastCaughtUpTimestamp = now, now
+	}
+	return told
+}
