@@ -401,3 +401,49 @@ func numbered(n int) Topic {
 	}
 	return t
 }
+
+// TestDiff: two images differ in exactly the brokers and topics that are not equal.
+func TestDiff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before, _ := drawHistory(t)
+		after := before
+		for range rapid.IntRange(0, 10).Draw(t, "more records") {
+			after = mustApply(t, after, drawRecord(t, after))
+		}
+		d := Diff(before, after)
+		for id := range int32(4) {
+			was, existed := before.Broker(id)
+			is, exists := after.Broker(id)
+			if changed := existed != exists || exists && !reflect.DeepEqual(was, is); changed != slices.Contains(d.BrokersChanged, id) {
+				t.Fatalf("broker %d from %+v to %+v, the difference is in %v", id, was, is, d.BrokersChanged)
+			}
+		}
+		for topic := range after.Topics() {
+			was, existed := before.TopicByID(topic.ID)
+			found := slices.ContainsFunc(d.TopicsChanged, func(c TopicChange) bool { return c.After == topic })
+			if existed && found == reflect.DeepEqual(was.Partitions, topic.Partitions) {
+				t.Fatalf("topic from %+v to %+v, found %v", was, topic, found)
+			}
+		}
+	})
+}
+
+// TestReplicasThatAreNotThere: clients are told of brokers that are not fenced, and of
+// the replicas on all others, or on a failed log dir.
+func TestReplicasThatAreNotThere(t *testing.T) {
+	img := Empty()
+	for id, fenced := range []bool{false, true, false} {
+		img = mustApply(t, img, &BrokerRegistered{Broker{ID: int32(id), BrokerState: BrokerState{Fenced: fenced}}})
+	}
+	var live []int32
+	for b := range img.Live() {
+		live = append(live, b.ID)
+	}
+	p := Partition{Replicas: []int32{0, 1, 2, 3}, Unsettled: &Unsettled{Offline: []int32{2}}}
+	if offline := img.OfflineReplicas(&p); !slices.Equal(live, []int32{0, 2}) || !slices.Equal(offline, []int32{1, 2, 3}) {
+		t.Errorf("live %v, offline %v", live, offline)
+	}
+	if !img.Active(0) || img.Active(1) || img.Active(3) {
+		t.Error("active are not those that are up")
+	}
+}
