@@ -346,3 +346,28 @@ func TestCorruptLog(t *testing.T) {
 		t.Errorf("of a damaged log: %+v", got)
 	}
 }
+
+// TestDeleteExpired: a group can be deleted the moment that the session of its
+// last member is over, not only with the next tick.
+func TestDeleteExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newLog()
+		g := lead(t, log)
+		joined := expect[*kmsg.JoinGroupResponse](t)
+		g.JoinGroup(join(""), Client{}, joined.take)
+		log.commit(nil)
+		if !joined.came || joined.got.ErrorCode != 0 {
+			t.Fatalf("joined: %+v", joined.got)
+		}
+		time.Sleep(time.Minute)
+		deleted := expect[*kmsg.DeleteGroupsResponse](t)
+		req := kmsg.NewPtrDeleteGroupsRequest()
+		req.Groups = []string{"g"}
+		g.DeleteGroups(req, Client{}, deleted.take)
+		log.commit(nil)
+		synctest.Wait()
+		if !deleted.came || deleted.got.Groups[0].ErrorCode != 0 {
+			t.Errorf("deleted: %+v, %+v", deleted.came, deleted.got)
+		}
+	})
+}

@@ -275,7 +275,7 @@ func (g *Groups) DescribeGroups(req *kmsg.DescribeGroupsRequest, _ Client, reply
 	reply(resp)
 }
 
-// DeleteGroups deletes groups that have no members.
+// DeleteGroups deletes groups that have no members, or none whose session is not over.
 func (g *Groups) DeleteGroups(req *kmsg.DeleteGroupsRequest, _ Client, reply func(*kmsg.DeleteGroupsResponse)) {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	resp.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(req.Groups))
@@ -286,7 +286,11 @@ func (g *Groups) DeleteGroups(req *kmsg.DeleteGroupsRequest, _ Client, reply fun
 			resp.Groups[i] = r.(*kmsg.DeleteGroupsResponse).Groups[0]
 			waits.Done()
 		})
-		if err := g.step(id, func(c *group.Coordinator) group.Output { return c.Delete(id, ticket) }); err != nil {
+		err := g.step(id, func(c *group.Coordinator) group.Output { return c.Tick(time.Now()) })
+		if err == nil {
+			err = g.step(id, func(c *group.Coordinator) group.Output { return c.Delete(id, ticket) })
+		}
+		if err != nil {
 			told := kmsg.NewDeleteGroupsResponseGroup()
 			told.Group, told.ErrorCode = id, protocol.ErrorCode(err)
 			resp.Groups[i] = told
