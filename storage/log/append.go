@@ -26,6 +26,7 @@ type AppendOptions struct {
 type AppendResult struct {
 	BaseOffset    int64
 	LastOffset    int64
+	LeaderEpoch   int32         // of the leader that appended, or met the duplicate
 	LogAppendTime int64         // milliseconds, -1 where the producer's timestamps are kept
 	Duplicate     bool          // the same batch is in the log already, at these offsets
 	RecordErrors  []RecordError // of a refused batch
@@ -48,6 +49,7 @@ func (l *Log) Append(records []byte, o AppendOptions) (AppendResult, error) {
 		return AppendResult{RecordErrors: a.errors}, err
 	}
 	result, err := l.write(a, c, &o)
+	result.LeaderEpoch = o.LeaderEpoch
 	l.noteDisk(err)
 	if err != nil || result.Duplicate {
 		return result, err
@@ -74,6 +76,9 @@ func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, er
 	defer l.mu.Unlock()
 	if l.closed.Load() {
 		return AppendResult{}, fmt.Errorf("append to %s: it is closed: %w", l, kerr.NotLeaderForPartition)
+	}
+	if o.LeaderEpoch < l.leaderFloor {
+		return AppendResult{}, fmt.Errorf("append to %s in leader epoch %d: it is %d already: %w", l, o.LeaderEpoch, l.leaderFloor, kerr.NotLeaderForPartition)
 	}
 	if duplicate, err := l.checkProducers(a, o); err != nil || duplicate != nil {
 		return duplicateResult(duplicate), err

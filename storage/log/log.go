@@ -47,6 +47,7 @@ type Log struct {
 	// Guarded by mu.
 	producers     *producers
 	epochs        *epochs
+	leaderFloor   int32   // leaders of earlier epochs append no more
 	epochsChanged bool    // since they were written
 	snapshotAt    int64   // end offset of the newest producer snapshot on disk
 	namesChanged  bool    // files were made that the folder's own flush must still cover

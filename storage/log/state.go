@@ -284,11 +284,23 @@ func (l *Log) storeEpochs() error {
 
 // BeginEpoch notes that a leader of the given epoch appends from here on. It is
 // written down at the next checkpoint: after a stop before that, the batches
-// above the recovery point tell it.
+// above the recovery point tell it. Appends of earlier leaders are refused from
+// here on.
 func (l *Log) BeginEpoch(epoch int32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.leaderFloor = epoch
 	l.noteEpoch(epoch, l.End())
+}
+
+// FollowEpoch notes that the log follows a leader of the given epoch from here on:
+// appends of earlier leaders are refused. The epochs in which nothing was appended
+// are forgotten, because what the leader has there may be of an epoch before them.
+func (l *Log) FollowEpoch(epoch int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaderFloor = epoch
+	l.epochsChanged = l.epochs.truncateFrom(l.End()) || l.epochsChanged
 }
 
 // noteEpoch remembers where a leader epoch begins (KIP-101). The caller holds mu.
@@ -306,8 +318,14 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 		l.logger.Warn("the leader epochs cannot be read; they are taken from the batches", "partition", l.String(), "err", err)
 		e, recoveryPoint = &epochs{}, l.Start()
 	}
+	if len(e.starts) > 0 && e.starts[0].start > l.Start() {
+		// The log's start had moved when the file was written, and that was lost.
+		e, recoveryPoint = &epochs{}, l.Start()
+	}
 	l.epochs = e
-	changed := l.epochs.truncateFrom(l.End())
+	// What the file says of the offsets above the recovery point may be past: the
+	// batches there tell what is true, which may be an epoch before those.
+	changed := l.epochs.truncateFrom(min(recoveryPoint, l.End()))
 	changed = l.epochs.truncateTo(l.Start()) || changed
 	for _, s := range *l.segments.Load() {
 		if s.next.Load() <= recoveryPoint || s.size.Load() == 0 {
