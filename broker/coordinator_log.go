@@ -20,7 +20,8 @@ const replayChunk = 1 << 20
 
 // coordinatorLog is a partition of an internal topic as its coordinator sees it.
 type coordinatorLog struct {
-	partition *replica.Partition
+	partition   *replica.Partition
+	leaderEpoch int32 // in which the coordinator was loaded
 }
 
 // Append appends one batch and returns the offset of its last record.
@@ -41,7 +42,7 @@ func (c coordinatorLog) Verify(producerID int64, epoch int16) uint64 {
 
 // WhenCommitted calls done once the record at offset is committed or lost.
 func (c coordinatorLog) WhenCommitted(offset int64, done func(error)) {
-	c.partition.WhenCommitted(offset, time.Time{}, alone(done))
+	c.partition.WhenCommitted(c.leaderEpoch, offset, time.Time{}, alone(done))
 }
 
 // alone is for who has nothing to do with what is committed at the same time.

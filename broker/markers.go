@@ -102,5 +102,5 @@ func (m markers) WriteMarker(marker step.Marker, tp protocol.TopicPartition, don
 		done(err)
 		return
 	}
-	p.WhenCommitted(result.LastOffset, time.Time{}, alone(done))
+	p.WhenCommitted(result.LeaderEpoch, result.LastOffset, time.Time{}, alone(done))
 }

@@ -107,6 +107,12 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 		p.handler.metrics.ProduceFailed(partition.Topic)
 		return v.err
 	}
+	if req.Acks == -1 {
+		if err := partition.CheckMinISR(); err != nil {
+			p.handler.metrics.ProduceFailed(partition.Topic)
+			return err
+		}
+	}
 	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received, Verification: v.number})
 	answer.LogStartOffset = partition.Log().Start()
 	if err != nil {
@@ -119,7 +125,7 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 	}
 	answer.BaseOffset, answer.LogAppendTime = result.BaseOffset, result.LogAppendTime
 	p.handler.metrics.Produced(partition.Topic, int(batch.Count()), len(from.Records))
-	p.awaitCommit(req, partition, result.LastOffset, answer)
+	p.awaitCommit(req, partition, result, answer)
 	return nil
 }
 
@@ -209,17 +215,21 @@ func errorRecords(errs []log.RecordError) []kmsg.ProduceResponseTopicPartitionEr
 	return out
 }
 
-// awaitCommit takes a share in the answer until the record at last is committed.
+// awaitCommit takes a share in the answer until what was appended is committed.
 // acks counts disks: 1 is the leader's, all are those of every in-sync replica;
 // with a single replica they are the same disk.
-func (p *pendingProduce) awaitCommit(req *kmsg.ProduceRequest, partition *replica.Partition, last int64, answer *kmsg.ProduceResponseTopicPartition) {
+func (p *pendingProduce) awaitCommit(req *kmsg.ProduceRequest, partition *replica.Partition, at log.AppendResult, answer *kmsg.ProduceResponseTopicPartition) {
 	if req.Acks == 0 {
 		return
 	}
 	p.left.Add(1)
 	deadline := p.request.Received.Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	version := req.Version
-	partition.WhenCommitted(last, deadline, func(err error) func() {
+	when := partition.WhenCommitted
+	if req.Acks == 1 {
+		when = partition.WhenFlushed
+	}
+	when(at.LeaderEpoch, at.LastOffset, deadline, func(err error) func() {
 		if err != nil {
 			answer.ErrorCode = p.errorCode(version, err)
 			answer.ErrorMessage = protocol.ErrorMessage(err)

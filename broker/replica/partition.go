@@ -1,18 +1,32 @@
 // Package replica holds this node's replicas: for each partition its log, its
-// leader epoch and its high watermark, and what waits for them.
+// leader epoch and its high watermark, what waits for them, and how they come to
+// hold the same as the other replicas.
 //
-// Invariant: log start <= last stable offset <= high watermark <= log end, and
-// the high watermark never moves back. Only committed records count for it,
-// which by default means flushed (see [log.Log.Committed]); so what a consumer
-// has read is on the disk.
+// Invariants: log start <= last stable offset <= high watermark <= log end. The
+// high watermark never moves back while this node leads, nor for a reader: where
+// a new leader does not know it yet, it says so (see [Partition.LatestOffset]).
+// Only what every in-sync replica has committed counts for it, which by default
+// means flushed (see [log.Log.Committed]); so what a consumer has read is on their
+// disks.
 //
-// A [Partition] has no lock of its own: its log and its waiting lists guard
-// themselves, and its few numbers are atomic. Requests on different partitions
-// never meet. The package's only goroutine is the one in [Set.Run].
+// A [Partition] leads, or follows, or does neither. What it does is one term: a
+// [leadership] or a [following], which ends when the controller says otherwise.
+// Whatever was begun in a term (an append that waits, a fetch that is under way)
+// belongs to it and comes to nothing in a later one.
+//
+// Locks. A partition's role lock is held while its term changes, and while a
+// follower changes its log; a leader appends without it, because the log refuses
+// what comes from a past epoch. Below it come the log's. A leadership's mutex is
+// held while it decides, and nothing is called under it. Requests on different
+// partitions never meet.
+//
+// Goroutines: the one in [Set.Run]; [Replicator.Run], and under it one for each
+// node that leads partitions which this one follows.
 package replica
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,64 +37,77 @@ import (
 	"github.com/klamm-io/klamm/storage/log"
 )
 
-// Partition is a replica that this node leads.
+// Partition is a replica on this node.
 type Partition struct {
 	protocol.TopicPartition
 	TopicID protocol.TopicID
 
 	log           *log.Log
-	leaderEpoch   atomic.Int32
 	highWatermark atomic.Int64
 	deleted       atomic.Bool
-	acks          wait.Acks
-	polls         wait.Polls
+	polls         wait.Polls // of consumers: woken when the high watermark moves
+	replicaPolls  wait.Polls // of followers: woken when the log grows
+	flushes       wait.Polls // of the fetcher: woken when more is committed here
+
+	role sync.Mutex
+	// Changed with role held; read at any time.
+	leaderEpoch atomic.Int32
+	leading     atomic.Pointer[leadership] // nil: another leads
+	following   atomic.Pointer[following]  // nil: not known whom
 }
 
 // newPartition takes over l, which must not have been appended to since it was
 // opened.
-func newPartition(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, l *log.Log) *Partition {
+func newPartition(tp protocol.TopicPartition, id protocol.TopicID, l *log.Log) *Partition {
 	p := &Partition{TopicPartition: tp, TopicID: id, log: l}
-	p.leaderEpoch.Store(epoch)
-	l.BeginEpoch(epoch)
-	l.OnCommitted(p.advance)
-	p.advance(l.Committed())
+	p.leaderEpoch.Store(-1)
+	l.OnCommitted(p.committed)
 	return p
 }
 
-// advance moves the high watermark to end and answers what waited for it. With
-// a single in-sync replica, what this log has committed is what the partition
-// has.
-func (p *Partition) advance(end int64) {
-	for {
-		was := p.highWatermark.Load()
-		if end < was {
-			return
-		}
-		if p.highWatermark.CompareAndSwap(was, end) {
-			break
-		}
+// committed hears that all below end is committed in this log.
+func (p *Partition) committed(end int64) {
+	if lead := p.leading.Load(); lead != nil {
+		lead.committed(end)
 	}
+	p.flushes.Wake()
+}
+
+// publish lets the log and the readers know of a high watermark that moved.
+func (p *Partition) publish() {
 	// Another goroutine may be on its way to tell the log more, or have told it: who
 	// is last tells what is true.
 	for told := int64(-1); told != p.highWatermark.Load(); {
 		told = p.highWatermark.Load()
 		p.log.SetHighWatermark(told)
 	}
-	p.acks.Advance(end)
 	p.polls.Wake()
 }
 
 // Log returns the partition's log.
 func (p *Partition) Log() *log.Log { return p.log }
 
-// HighWatermark is the offset below which every record is committed.
+// HighWatermark is the offset below which every record is committed, as far as
+// this replica knows.
 func (p *Partition) HighWatermark() int64 { return p.highWatermark.Load() }
+
+// LatestOffset is the high watermark for who asks where the partition ends.
+// A leader that does not know yet what its predecessors had committed answers
+// OFFSET_NOT_AVAILABLE (KIP-207).
+func (p *Partition) LatestOffset() (int64, error) {
+	hw := p.HighWatermark()
+	if lead := p.leading.Load(); lead != nil && hw < lead.epochStart {
+		return -1, fmt.Errorf("%s is led anew from offset %d, its high watermark is known up to %d: %w", p, lead.epochStart, hw, kerr.OffsetNotAvailable)
+	}
+	return hw, nil
+}
 
 // LastStable is the offset below which every transaction has ended, at most the
 // high watermark.
 func (p *Partition) LastStable() int64 { return p.log.LastStable(p.HighWatermark()) }
 
-// ReadEnd is where a consumer of the given isolation must stop reading.
+// ReadEnd is where a consumer of the given isolation must stop reading, at a leader
+// and at a follower (KIP-392).
 func (p *Partition) ReadEnd(committedOnly bool) int64 {
 	if committedOnly {
 		return p.LastStable()
@@ -88,8 +115,12 @@ func (p *Partition) ReadEnd(committedOnly bool) int64 {
 	return p.HighWatermark()
 }
 
-// LeaderEpoch is the epoch in which this node leads the partition.
+// LeaderEpoch is the epoch in which this node leads the partition, or follows its
+// leader; -1 before it does either.
 func (p *Partition) LeaderEpoch() int32 { return p.leaderEpoch.Load() }
+
+// Leads reports whether this node leads the partition.
+func (p *Partition) Leads() bool { return p.leading.Load() != nil }
 
 // CheckEpoch compares the leader epoch that a client believes in with the true
 // one (KIP-320). A negative epoch is not checked.
@@ -111,19 +142,70 @@ func (p *Partition) Append(records []byte, o log.AppendOptions) (log.AppendResul
 	if p.deleted.Load() {
 		return log.AppendResult{}, kerr.UnknownTopicOrPartition
 	}
-	o.LeaderEpoch = p.LeaderEpoch()
-	return p.log.Append(records, o)
+	lead := p.leading.Load()
+	if lead == nil {
+		return log.AppendResult{}, p.notLed()
+	}
+	o.LeaderEpoch = lead.epoch
+	result, err := p.log.Append(records, o)
+	p.replicaPolls.Wake()
+	return result, err
 }
 
-// WhenCommitted calls done(nil) once the record at offset is committed, or
-// done(err) when the partition failed or deadline passed before. See
-// [wait.Acks.When].
-func (p *Partition) WhenCommitted(offset int64, deadline time.Time, done func(error) (then func())) {
-	p.acks.When(offset, deadline, done)
+func (p *Partition) notLed() error {
+	return fmt.Errorf("%s is not led from here: %w", p, kerr.NotLeaderForPartition)
 }
 
-// Polls are the fetches that wait for this partition.
+// CheckMinISR returns NOT_ENOUGH_REPLICAS where the ISR has fewer replicas than
+// acks=all needs: such a produce is to be refused before anything is appended.
+func (p *Partition) CheckMinISR() error {
+	lead := p.leading.Load()
+	if lead == nil {
+		return p.notLed()
+	}
+	if lead.underMinISR.Load() {
+		return fmt.Errorf("%s has fewer in-sync replicas than min.insync.replicas asks for: %w", p, kerr.NotEnoughReplicas)
+	}
+	return nil
+}
+
+// WhenCommitted calls done(nil) once the record that was appended at offset in the
+// given leader epoch is committed by every in-sync replica (acks=all), or done(err)
+// when the partition failed, is led in another epoch, has too few in-sync replicas
+// or deadline passed before. See [wait.Acks.When].
+func (p *Partition) WhenCommitted(leaderEpoch int32, offset int64, deadline time.Time, done func(error) (then func())) {
+	lead := p.ledIn(leaderEpoch, done)
+	if lead == nil {
+		return
+	}
+	lead.acks.When(offset, deadline, done)
+	lead.refuseUnderMinISR()
+}
+
+// WhenFlushed is WhenCommitted for what this node alone has committed (acks=1).
+func (p *Partition) WhenFlushed(leaderEpoch int32, offset int64, deadline time.Time, done func(error) (then func())) {
+	if lead := p.ledIn(leaderEpoch, done); lead != nil {
+		lead.localAcks.When(offset, deadline, done)
+	}
+}
+
+// ledIn returns the leadership of an epoch. Where it has ended, done is told.
+func (p *Partition) ledIn(leaderEpoch int32, done func(error) (then func())) *leadership {
+	lead := p.leading.Load()
+	if lead != nil && lead.epoch == leaderEpoch {
+		return lead
+	}
+	if then := done(fmt.Errorf("what was appended to %s in leader epoch %d may be lost: %w", p, leaderEpoch, kerr.NotLeaderForPartition)); then != nil {
+		then()
+	}
+	return nil
+}
+
+// Polls are the consumers' fetches that wait for this partition.
 func (p *Partition) Polls() *wait.Polls { return &p.polls }
+
+// ReplicaPolls are the followers' fetches that wait for this partition.
+func (p *Partition) ReplicaPolls() *wait.Polls { return &p.replicaPolls }
 
 // DeleteRecords moves the log's start to before, or to the high watermark for
 // -1, and returns the new start (the low watermark). KIP-107.
@@ -144,6 +226,22 @@ func (p *Partition) DeleteRecords(before int64) (low int64, err error) {
 
 // fail answers everything that waits with err.
 func (p *Partition) fail(err error) {
-	p.acks.Fail(err)
+	if lead := p.leading.Load(); lead != nil {
+		lead.fail(err)
+	}
+	p.wakeAll()
+}
+
+func (p *Partition) wakeAll() {
 	p.polls.Wake()
+	p.replicaPolls.Wake()
+	p.flushes.Wake()
+}
+
+// expire answers what waited until now.
+func (p *Partition) expire(now time.Time) {
+	if lead := p.leading.Load(); lead != nil {
+		lead.acks.Expire(now, kerr.RequestTimedOut)
+		lead.localAcks.Expire(now, kerr.RequestTimedOut)
+	}
 }

@@ -28,7 +28,7 @@ func (unobserved) Damaged(protocol.TopicPartition) {}
 
 // openFlights opens the log of a partition in a folder of its own on fs. Nothing
 // is flushed but on demand where flushOnAck is false.
-func openFlights(t *testing.T, fs disk.FS, partition int32, flushOnAck bool) (protocol.TopicPartition, *log.Log) {
+func openFlights(t testing.TB, fs disk.FS, partition int32, flushOnAck bool) (protocol.TopicPartition, *log.Log) {
 	t.Helper()
 	d, err := log.OpenDir(fmt.Sprint("d", partition), log.DirConfig{NodeID: 1, Flushes: 1, ProducerExpiry: time.Hour},
 		log.Deps{FS: fs, Logger: slog.New(slog.DiscardHandler), Observe: unobserved{}})
@@ -69,7 +69,7 @@ func appendOne(p *Partition) (log.AppendResult, error) {
 // committed waits for the answer about an offset.
 func committed(p *Partition, offset int64, patience time.Duration) error {
 	answer := make(chan error, 1)
-	p.WhenCommitted(offset, time.Now().Add(patience), func(err error) func() { answer <- err; return nil })
+	p.WhenCommitted(p.LeaderEpoch(), offset, time.Now().Add(patience), func(err error) func() { answer <- err; return nil })
 	return <-answer
 }
 
@@ -103,7 +103,7 @@ func TestWatermarkNeverMovesBack(t *testing.T) {
 		}
 	}
 	for _, end := range []int64{3, 1, 3, 0} {
-		if p.advance(end); p.HighWatermark() < 3 {
+		if p.committed(end); p.HighWatermark() < 3 {
 			t.Fatalf("the high watermark went back to %d", p.HighWatermark())
 		}
 	}
@@ -111,7 +111,7 @@ func TestWatermarkNeverMovesBack(t *testing.T) {
 	for mover := range int64(4) {
 		all.Go(func() {
 			for end := mover; end <= 200; end += 1 + mover {
-				p.advance(end)
+				p.committed(end)
 				if now := p.HighWatermark(); now < end {
 					t.Errorf("after %d the high watermark is %d", end, now)
 				}
@@ -193,7 +193,7 @@ func TestRemoveAnswersWhatWaits(t *testing.T) {
 	s := NewSet()
 	p, other := lead(t, s, 0), lead(t, s, 1)
 	answer, poll := make(chan error, 1), wait.NewPoll()
-	p.WhenCommitted(9, time.Time{}, func(err error) func() { answer <- err; return nil })
+	p.WhenCommitted(3, 9, time.Time{}, func(err error) func() { answer <- err; return nil })
 	p.Polls().Add(poll)
 	if removed := s.Remove("flights"); len(removed) != 2 {
 		t.Errorf("%d partitions were removed", len(removed))

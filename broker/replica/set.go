@@ -42,9 +42,18 @@ func NewSet() *Set {
 	return &Set{byName: map[string]*topic{}, byID: map[protocol.TopicID]*topic{}}
 }
 
-// Add takes over l as the replica of tp, led from here in the given epoch.
+// Add takes over l as the only replica of tp, led from here in the given epoch.
 func (s *Set) Add(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, l *log.Log) *Partition {
-	p := newPartition(tp, id, epoch, l)
+	p := newPartition(tp, id, l)
+	p.lead(alone(0, epoch), 0, isrRules{}, nil)
+	s.put(tp, id, &hosted{partition: p})
+	return p
+}
+
+// AddReplica takes over l as one replica of tp of several. It serves nothing before
+// it is told who leads (see [Replicator.Assign]).
+func (s *Set) AddReplica(tp protocol.TopicPartition, id protocol.TopicID, l *log.Log) *Partition {
+	p := newPartition(tp, id, l)
 	s.put(tp, id, &hosted{partition: p})
 	return p
 }
@@ -206,7 +215,7 @@ func (s *Set) Run(ctx context.Context) error {
 
 func (s *Set) expire(now time.Time) {
 	for p := range s.All() {
-		p.acks.Expire(now, kerr.RequestTimedOut)
+		p.expire(now)
 		if err := p.log.Failed(); err != nil {
 			p.fail(fmt.Errorf("%s: %w: %w", p, err, kerr.KafkaStorageError))
 		}

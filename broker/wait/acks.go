@@ -115,6 +115,14 @@ func (a *Acks) Expire(now time.Time, err error) {
 	finish(late, err)
 }
 
+// Refuse answers all that wait with err. Those that come later may wait.
+func (a *Acks) Refuse(err error) {
+	a.mu.Lock()
+	freed := a.take(len(a.pending))
+	a.mu.Unlock()
+	finish(freed, err)
+}
+
 // Fail answers all that wait, and all that will, with err: the partition's log
 // is lost, or led elsewhere. Only the first call counts.
 func (a *Acks) Fail(err error) {

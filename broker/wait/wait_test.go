@@ -105,3 +105,17 @@ func TestPollsWakeOnceUntilTaken(t *testing.T) {
 	default:
 	}
 }
+
+// TestRefuse: those that wait are answered, and those that come later may wait.
+func TestRefuse(t *testing.T) {
+	var a Acks
+	var answers []error
+	note := func(err error) func() { answers = append(answers, err); return nil }
+	a.When(3, time.Time{}, note)
+	a.Refuse(errLost)
+	a.When(4, time.Time{}, note)
+	a.Advance(5)
+	if len(answers) != 2 || !errors.Is(answers[0], errLost) || answers[1] != nil {
+		t.Errorf("answered %v", answers)
+	}
+}

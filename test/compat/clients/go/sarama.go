@@ -149,9 +149,7 @@ func saramaRead(ctx context.Context, cl sarama.Client, consumer sarama.Consumer,
 }
 
 func saramaGroup(ctx context.Context, j job) error {
-	c := saramaConfig()
-	c.Consumer.Group.InstanceId = j.text("instance")
-	g, err := sarama.NewConsumerGroup([]string{j.bootstrap}, j.text("group"), c)
+	g, err := sarama.NewConsumerGroup([]string{j.bootstrap}, j.text("group"), saramaConfig())
 	if err != nil {
 		return err
 	}
