@@ -73,8 +73,7 @@ type simWorld struct {
 	rng    *rand.Rand
 	nodes  map[int32]*simNode // those that are up
 	disks  map[int32]*disk.Memory
-	cut    map[[2]int32]bool // links that carry nothing; 0 is the controller
-	calm   bool
+	cut    map[[2]int32]bool  // links that carry nothing; 0 is the controller
 	acked  []map[int64]string // by partition: offset, value
 	shown  []map[int64]string
 	latest []epochLatest
