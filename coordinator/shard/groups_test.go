@@ -233,6 +233,11 @@ func TestLoad(t *testing.T) {
 		if !errors.Is(commitCode(late.got), kerr.CoordinatorNotAvailable) {
 			t.Errorf("after it could not be read: %+v", late.got)
 		}
+		others := expect[*kmsg.ListGroupsResponse](t)
+		g.ListGroups(kmsg.NewPtrListGroupsRequest(), Client{}, others.take)
+		if !others.came || others.got.ErrorCode != 0 {
+			t.Errorf("the list of all others: %+v", others.got)
+		}
 	})
 }
 

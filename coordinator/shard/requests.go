@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -238,12 +239,15 @@ func flatten(resp *kmsg.OffsetFetchResponse) {
 	}
 }
 
-// ListGroups lists the groups of all partitions that are led here.
+// ListGroups lists the groups of all partitions that are led here. One whose log
+// cannot be read does not hide the groups of the others, as in Kafka.
 func (g *Groups) ListGroups(req *kmsg.ListGroupsRequest, _ Client, reply func(*kmsg.ListGroupsResponse)) {
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
 	for _, p := range g.all() {
-		if err := p.serving(); err != nil {
-			resp.ErrorCode = protocol.ErrorCode(err)
+		if err := p.serving(); errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+			continue
+		} else if err != nil {
 			continue
 		}
 		p.look(func(c *group.Coordinator) {
