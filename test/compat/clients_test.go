@@ -26,6 +26,7 @@ type client struct {
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
 	noTransactions                                                       bool // nor does it read committed records only
+	staticMembers                                                        bool // its members may keep their places by group.instance.id
 	consumerProtocol                                                     bool // it speaks the new group protocol
 	keepsUserData                                                        bool // its cooperative assignor keeps data of its own in assignments, so that no broker can stand in for it
 	noMixing                                                             bool // it speaks no assignor that others know, or writes subscriptions that they cannot read
@@ -36,13 +37,13 @@ type client struct {
 }
 
 var clients = []client{
-	{name: "java", program: javaProgram, consumerProtocol: true},
-	{name: "librdkafka", program: pythonProgram("confluent.py"), consumerProtocol: true, keepsUserData: true},
+	{name: "java", program: javaProgram, staticMembers: true, consumerProtocol: true},
+	{name: "librdkafka", program: pythonProgram("confluent.py"), staticMembers: true, consumerProtocol: true, keepsUserData: true},
 	{name: "kcat", program: kcatProgram, noHeaders: true, noTimestamps: true, noEmptyValues: true, dropsOnLeave: true, noAdmin: true, noTransactions: true},
-	{name: "franz-go", program: goProgram("franz-go")},
-	{name: "sarama", program: goProgram("sarama"), noCooperative: true, noTransactions: true},
+	{name: "franz-go", program: goProgram("franz-go"), staticMembers: true},
+	{name: "sarama", program: goProgram("sarama"), staticMembers: true, noCooperative: true, noTransactions: true},
 	{name: "kafka-go", program: goProgram("kafka-go"), noIdempotence: true, noCooperative: true, noMixing: true, noAdmin: true, noTransactions: true, readsEmptyAsNull: true, waitsBehindEnd: true, ignoresAppendTime: true},
-	{name: "kafka-python", program: pythonProgram("kafkapython.py"), noCooperative: true},
+	{name: "kafka-python", program: pythonProgram("kafkapython.py"), staticMembers: true, noCooperative: true},
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true, noMixing: true},
 }
 

@@ -3,6 +3,7 @@
 package compat
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -39,6 +40,49 @@ func TestMixedGroups(t *testing.T) {
 			rebalance(t, all(strategy, members...))
 		})
 	}
+}
+
+// TestStaticMembers has two static members of each client share a topic. One is
+// killed and comes back: it has the partitions that it had, and the other one
+// never noticed.
+func TestStaticMembers(t *testing.T) {
+	const parts = 4
+	for _, c := range present(t) {
+		if !c.staticMembers {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			topic := "static-" + c.name
+			createTopic(t, topic, parts)
+			defer produceSlowly(t, topic, parts)()
+			join := func(instance string) *process {
+				return start(t, c, "group", topic, "group="+topic, "instance="+instance)
+			}
+			stays, goes := join("stays"), join("goes")
+			pair := gathering{in: []*process{stays, goes}}
+			pair.awaitShares(t, parts)
+			pair.awaitRecords(t)
+			told, had := changes(stays), owned(changes(goes))
+			_ = goes.cmd.Process.Kill()
+			<-goes.done
+			back := join("goes")
+			pair = gathering{in: []*process{stays, back}}
+			pair.awaitShares(t, parts)
+			pair.awaitRecords(t)
+			if has := owned(changes(back)); !maps.Equal(has, had) {
+				t.Errorf("it had partitions %v, and has %v", had, has)
+			}
+			if now := changes(stays); len(now) != len(told) {
+				t.Errorf("the other one was told %+v", now[len(told):])
+			}
+		})
+	}
+}
+
+// changes returns what a member was told of its assignment so far.
+func changes(p *process) []event {
+	events, _ := p.seen()
+	return slices.DeleteFunc(slices.Clone(events), func(e event) bool { return e.Event == "record" })
 }
 
 // member is a client in a group, and how it shares partitions.

@@ -120,6 +120,9 @@ func franzGroup(ctx context.Context, j job) error {
 		kgo.OnPartitionsAssigned(say("assigned")), kgo.OnPartitionsRevoked(say("revoked")), kgo.OnPartitionsLost(say("revoked")),
 		kgo.HeartbeatInterval(500 * time.Millisecond),
 	}
+	if j.text("instance") != "" {
+		opts = append(opts, kgo.InstanceID(j.text("instance")))
+	}
 	if j.text("strategy") != "cooperative" {
 		opts = append(opts, kgo.Balancers(kgo.RangeBalancer()))
 	}

@@ -149,7 +149,9 @@ func saramaRead(ctx context.Context, cl sarama.Client, consumer sarama.Consumer,
 }
 
 func saramaGroup(ctx context.Context, j job) error {
-	g, err := sarama.NewConsumerGroup([]string{j.bootstrap}, j.text("group"), saramaConfig())
+	c := saramaConfig()
+	c.Consumer.Group.InstanceId = j.text("instance")
+	g, err := sarama.NewConsumerGroup([]string{j.bootstrap}, j.text("group"), c)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ def consumer_for(bootstrap, options):
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed" if options.get("isolation") == "committed" else "read_uncommitted",
     }
+    if "instance" in options:
+        config["group.instance.id"] = options["instance"]
     if options.get("strategy") == "consumer":
         config["group.protocol"] = "consumer"
     else:

@@ -73,6 +73,7 @@ def group(bootstrap, topic, options):
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=options["group"],
+        group_instance_id=options.get("instance"),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         heartbeat_interval_ms=500,

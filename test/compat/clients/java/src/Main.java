@@ -93,6 +93,7 @@ public final class Main {
             config.put("partition.assignment.strategy", List.of(strategy.equals("cooperative") ? CooperativeStickyAssignor.class : RangeAssignor.class));
         }
         if (options.containsKey("group")) config.put("group.id", options.get("group"));
+        if (options.containsKey("instance")) config.put("group.instance.id", options.get("instance"));
         if ("committed".equals(options.get("isolation"))) config.put("isolation.level", "read_committed");
         if (options.containsKey("count")) config.put("max.poll.records", 1); // none is read beyond the count
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
