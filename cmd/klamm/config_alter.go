@@ -23,7 +23,7 @@ them so that their defaults hold again. Others stay as they are.`,
 	dryRun := cmd.Flags().Bool("dry-run", false, "only check whether it could be done")
 	configs.addFlags(cmd, true)
 	configs.completeKeys(env, cmd, func(args []string) configTarget {
-		target, _ := parseConfigTarget(cmd, append(args, "")[:2])
+		target, _ := parseConfigTarget(cmd, append(args, "", "")[:2])
 		return target
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
