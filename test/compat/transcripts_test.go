@@ -4,6 +4,7 @@ package compat
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"testing"
 	"time"
@@ -18,6 +19,10 @@ const transcriptsLimit = 8 * time.Minute
 // TestTranscriptsAgainstApache holds the transcripts of broker/api against Apache
 // Kafka: what they expect of Klamm is what Kafka answers. What differs on purpose
 // lies in their folder differs, which Kafka is not asked.
+//
+// Kafka answers some requests from metadata that lag a moment behind what it has
+// just confirmed. So a transcript that fails is asked for once more: a difference
+// of the two brokers is there the second time too.
 func TestTranscriptsAgainstApache(t *testing.T) {
 	needs(t, "Apache Kafka", brokers.HasJava())
 	b, err := brokers.Apache(brokers.Options{Dir: t.TempDir()})
@@ -31,9 +36,24 @@ func TestTranscriptsAgainstApache(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), transcriptsLimit)
 	defer cancel()
-	test := exec.CommandContext(ctx, "go", "test", "./broker/api", "-count=1", "-run=^TestTranscripts$", "-args", "-kafka="+b.Addr)
-	test.Dir = tree
-	if out, err := test.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", test, err, out)
+	first, err := askApache(ctx, tree, b.Addr)
+	if err == nil {
+		return
 	}
+	t.Logf("asked again, after %v:\n%s", err, first)
+	if second, err := askApache(ctx, tree, b.Addr); err != nil {
+		t.Fatalf("%v\n%s", err, second)
+	}
+}
+
+// askApache runs the transcripts against the Kafka at addr and returns what go test
+// says.
+func askApache(ctx context.Context, tree, addr string) ([]byte, error) {
+	test := exec.CommandContext(ctx, "go", "test", "./broker/api", "-count=1", "-run=^TestTranscripts$", "-args", "-kafka="+addr)
+	test.Dir = tree
+	out, err := test.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w", test, err)
+	}
+	return out, err
 }
