@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/protocol"
@@ -145,14 +146,31 @@ func (h *Handler) writeTxnMarkers(r *listener.Request, req *kmsg.WriteTxnMarkers
 		refused = kerr.ClusterAuthorizationFailed
 	}
 	resp.Markers = make([]kmsg.WriteTxnMarkersResponseMarker, len(req.Markers))
+	newest := newestCoordinator(h.image())
 	var waits sync.WaitGroup
 	for i := range req.Markers {
-		h.writeMarker(&req.Markers[i], &resp.Markers[i], refused, &waits)
+		m, why := &req.Markers[i], refused
+		if why == nil && (m.ProducerID < 0 || m.ProducerEpoch < 0 || m.CoordinatorEpoch > newest) {
+			why = kerr.InvalidRequest
+		}
+		h.writeMarker(m, &resp.Markers[i], why, &waits)
 	}
 	go func() {
 		waits.Wait()
 		r.ReplyMsg(resp)
 	}()
+}
+
+// newestCoordinator is the newest epoch that a coordinator of transactions can
+// have. A marker of a later one would fence every true coordinator out of its
+// partition, and the transactions there would never end.
+func newestCoordinator(img *metadata.Image) (epoch int32) {
+	if t, found := img.Topic(metadata.TransactionState); found {
+		for i := range t.Partitions {
+			epoch = max(epoch, t.Partitions[i].LeaderEpoch)
+		}
+	}
+	return epoch
 }
 
 // writeMarker writes one marker into all its partitions; waits is done with the
@@ -161,9 +179,6 @@ func (h *Handler) writeMarker(asked *kmsg.WriteTxnMarkersRequestMarker, told *km
 	marker := step.Marker{
 		ProducerID: asked.ProducerID, ProducerEpoch: asked.ProducerEpoch, CoordinatorEpoch: asked.CoordinatorEpoch,
 		Commit: asked.Committed, Version: int16(asked.TransactionVersion),
-	}
-	if marker.ProducerID < 0 || marker.ProducerEpoch < 0 {
-		refused = kerr.InvalidRequest
 	}
 	told.ProducerID = asked.ProducerID
 	told.Topics = make([]kmsg.WriteTxnMarkersResponseMarkerTopic, len(asked.Topics))
