@@ -220,7 +220,7 @@ func (s *segment) locate(offset, to int64) (position int64, found bool, err erro
 		return 0, false, err
 	}
 	position, found, err = s.scanFor(offset, min(from, to), to)
-	if from > 0 && errors.Is(err, errGarbage) {
+	if from > 0 && (from >= to || errors.Is(err, errGarbage)) {
 		return s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
 	}
 	return position, found, err
