@@ -16,11 +16,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/bench/readme"
 )
 
 func main() {
@@ -33,7 +32,7 @@ func main() {
 func run() error {
 	rounds := flag.Int("rounds", 4, "rounds of each load, of which the first does not count")
 	length := flag.Duration("for", 4*time.Second, "how long each load lasts")
-	readme := flag.String("readme", "README.md", "the file, from the top of the tree, that gets the table; empty for none")
+	file := flag.String("readme", "README.md", "the file, from the top of the tree, that gets the table; empty for none")
 	flag.Parse()
 	if *rounds < 2 {
 		return fmt.Errorf("-rounds=%d: the first does not count, so there must be two", *rounds)
@@ -46,12 +45,5 @@ func run() error {
 	}
 	table := m.table()
 	fmt.Print("\n", table)
-	if *readme == "" {
-		return nil
-	}
-	tree, err := brokers.Tree()
-	if err != nil {
-		return err
-	}
-	return replaceTable(filepath.Join(tree, *readme), table)
+	return readme.Put(*file, "bench", table)
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -103,35 +101,4 @@ func (m *measurement) table() string {
 	fmt.Fprintf(&out, "\n%d cores, %s/%s; medians of %d rounds of %s after one that does not count. Memory is what no file stands behind.\n",
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, m.rounds-1, m.length)
 	return out.String()
-}
-
-// Lines of a file between which the table stands.
-const (
-	tableBegin = "<!-- bench -->\n"
-	tableEnd   = "<!-- /bench -->"
-)
-
-// replaceTable puts the table into a file, in place of the one before.
-func replaceTable(path, table string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("write the table: %w", err)
-	}
-	replaced, err := withTable(string(text), table)
-	if err != nil {
-		return fmt.Errorf("write the table to %s: %w", path, err)
-	}
-	return os.WriteFile(path, []byte(replaced), 0o644)
-}
-
-func withTable(text, table string) (string, error) {
-	before, rest, found := strings.Cut(text, tableBegin)
-	if !found {
-		return "", errors.New("it has no line <!-- bench -->")
-	}
-	_, after, found := strings.Cut(rest, tableEnd)
-	if !found {
-		return "", errors.New("it has no line <!-- /bench --> after <!-- bench -->")
-	}
-	return before + tableBegin + table + tableEnd + after, nil
 }

@@ -40,18 +40,6 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-func TestWithTable(t *testing.T) {
-	got, err := withTable("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n", "new\n")
-	if want := "before\n<!-- bench -->\nnew\n<!-- /bench -->\nafter\n"; err != nil || got != want {
-		t.Errorf("it is %q (%v), want %q", got, err, want)
-	}
-	for _, text := range []string{"nothing\n", "<!-- /bench -->\n<!-- bench -->\n"} {
-		if _, err := withTable(text, "new\n"); err == nil {
-			t.Errorf("a table has its place in %q", text)
-		}
-	}
-}
-
 func TestTableNamesItsConditions(t *testing.T) {
 	m := &measurement{rounds: 4, length: 2 * time.Second, rows: []row{{"start", []column{{"s", lower, sampled([]float64{0.02}, []float64{2})}}}}}
 	got := m.table()

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klamm-io/klamm/test/bench/readme"
 	"github.com/klamm-io/klamm/test/brokers"
 )
 
@@ -36,6 +37,7 @@ func run() error {
 	flag.IntVar(&load.keys, "keys", 1_000_000, "of how many keys")
 	flag.IntVar(&load.valueBytes, "value-bytes", 100, "size of a value, 8 at least")
 	only := flag.String("broker", "", "klamm or apache; empty for both")
+	file := flag.String("readme", "README.md", "the file, from the top of the tree, that gets the table of both; empty for none")
 	flag.Parse()
 	if load.records < 1 || load.keys < 1 || load.valueBytes < 8 {
 		return fmt.Errorf("-records=%d -keys=%d -value-bytes=%d: too few", load.records, load.keys, load.valueBytes)
@@ -44,39 +46,61 @@ func run() error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	fmt.Printf("%-8s %10s %10s %10s %12s %12s %12s %14s\n", "broker", "bytes", "took", "MB/s", "CPU s/GB", "memory MB", "at rest MB", "records left")
+	table := load.title()
 	for _, start := range []func(brokers.Options) (*brokers.Broker, error){brokers.Klamm, brokers.Apache} {
-		if err := measure(ctx, start, *only, load); err != nil {
+		row, err := measure(ctx, start, *only, load)
+		if err != nil {
 			return err
 		}
+		fmt.Print(row)
+		table += row
 	}
-	return nil
+	if *only != "" {
+		return nil
+	}
+	return readme.Put(*file, "compaction", table)
+}
+
+// title says what is compacted, and heads the columns.
+func (l load) title() string {
+	return fmt.Sprintf("| compaction of %s records over %s keys | took | MB/s | CPU s/GB | memory at its peak | at rest | records left |\n|---|---|---|---|---|---|---|\n",
+		millions(l.records), millions(l.keys))
+}
+
+// millions shows a number as people say it.
+func millions(n int) string {
+	if n%1_000_000 == 0 {
+		return fmt.Sprintf("%d million", n/1_000_000)
+	}
+	return fmt.Sprint(n)
 }
 
 // limit bounds the whole.
 const limit = 15 * time.Minute
 
-// measure writes, lets a broker compact, checks, and prints a line.
-func measure(ctx context.Context, start func(brokers.Options) (*brokers.Broker, error), only string, load load) error {
+// measure writes, lets a broker compact, checks, and returns a line of the table.
+func measure(ctx context.Context, start func(brokers.Options) (*brokers.Broker, error), only string, load load) (string, error) {
 	dir, err := os.MkdirTemp("", "klamm-bench-compaction-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is a temporary folder
 	b, err := start(brokers.Options{Dir: dir, Settings: map[string]string{"log.cleaner.backoff.ms": "100"}})
 	if err != nil || only != "" && b.Name != only {
-		return err
+		return "", err
 	}
 	if err := b.Start(ctx); err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = b.Kill() }() // its data goes anyway
 	r, err := compactLog(ctx, b, load)
 	if err != nil {
-		return fmt.Errorf("%s: %w", b.Name, err)
+		return "", fmt.Errorf("%s: %w", b.Name, err)
 	}
 	mb := float64(r.bytes) / 1e6
-	fmt.Printf("%-8s %10d %10s %10.1f %12.2f %12d %12d %14d\n", b.Name, r.bytes, r.took.Round(10*time.Millisecond), mb/r.took.Seconds(),
-		r.cpu.Seconds()/(mb/1000), r.peak>>20, r.rest>>20, r.left)
-	return nil
+	return fmt.Sprintf("| %s | %.1f s | %.0f | %.1f | %d MB | %d MB | %d |\n", names[b.Name], r.took.Seconds(), mb/r.took.Seconds(),
+		r.cpu.Seconds()/(mb/1000), r.peak>>20, r.rest>>20, r.left), nil
 }
+
+// names are the brokers' as people know them.
+var names = map[string]string{"klamm": "Klamm", "apache": "Apache Kafka 4.3.1"}
