@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,19 +48,19 @@ func run() error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	table := load.title()
+	table := []string{load.title()}
 	for _, start := range []func(brokers.Options) (*brokers.Broker, error){brokers.Klamm, brokers.Apache} {
 		row, err := measure(ctx, start, *only, load)
 		if err != nil {
 			return err
 		}
 		fmt.Print(row)
-		table += row
+		table = append(table, row)
 	}
 	if *only != "" {
 		return nil
 	}
-	return readme.Put(*file, "compaction", table)
+	return readme.Put(*file, "compaction", strings.Join(table, ""))
 }
 
 // title says what is compacted, and heads the columns.
@@ -70,9 +72,9 @@ func (l load) title() string {
 // millions shows a number as people say it.
 func millions(n int) string {
 	if n%1_000_000 == 0 {
-		return fmt.Sprintf("%d million", n/1_000_000)
+		return strconv.Itoa(n/1_000_000) + " million"
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 // limit bounds the whole.
