@@ -26,6 +26,13 @@ func (h *Handler) mayReadGroup(r *listener.Request, group string) bool {
 	return h.allowed(r, security.Read, groupResource(group))
 }
 
+// mayWithGroup says why the client may not do op with a group.
+func (h *Handler) mayWithGroup(r *listener.Request, op security.Operation) func(group *string) error {
+	return func(group *string) error {
+		return unless(h.allowed(r, op, groupResource(*group)), kerr.GroupAuthorizationFailed)
+	}
+}
+
 // joinGroup answers JoinGroup (11), versions 0 to 9:
 //
 //	1  rebalance time-out           4  member ids come from the broker (KIP-394)
@@ -125,17 +132,11 @@ func (h *Handler) consumerGroupHeartbeat(r *listener.Request, req *kmsg.Consumer
 //	1  which protocol a member speaks
 func (h *Handler) consumerGroupDescribe(r *listener.Request, req *kmsg.ConsumerGroupDescribeRequest) {
 	var refused []kmsg.ConsumerGroupDescribeResponseGroup
-	allowed := req.Groups[:0]
-	for _, group := range req.Groups {
-		if h.allowed(r, security.Describe, groupResource(group)) {
-			allowed = append(allowed, group)
-			continue
-		}
+	req.Groups, refused = permit(req.Groups, h.mayWithGroup(r, security.Describe), func(group *string, err error) kmsg.ConsumerGroupDescribeResponseGroup {
 		told := kmsg.NewConsumerGroupDescribeResponseGroup()
-		told.Group, told.ErrorCode = group, kerr.GroupAuthorizationFailed.Code
-		refused = append(refused, told)
-	}
-	req.Groups = allowed
+		told.Group, told.ErrorCode = *group, errorCode(err)
+		return told
+	})
 	h.groups.ConsumerGroupDescribe(req, clientOf(r), func(resp *kmsg.ConsumerGroupDescribeResponse) {
 		for i := range resp.Groups {
 			g := &resp.Groups[i]
@@ -171,17 +172,11 @@ func (h *Handler) hideTopics(r *listener.Request, g *kmsg.ConsumerGroupDescribeR
 //	3  authorized operations    4  static members    5  flexible    6  error messages (KIP-1043)
 func (h *Handler) describeGroups(r *listener.Request, req *kmsg.DescribeGroupsRequest) {
 	var refused []kmsg.DescribeGroupsResponseGroup
-	allowed := req.Groups[:0]
-	for _, group := range req.Groups {
-		if h.allowed(r, security.Describe, groupResource(group)) {
-			allowed = append(allowed, group)
-			continue
-		}
+	req.Groups, refused = permit(req.Groups, h.mayWithGroup(r, security.Describe), func(group *string, err error) kmsg.DescribeGroupsResponseGroup {
 		told := kmsg.NewDescribeGroupsResponseGroup()
-		told.Group, told.ErrorCode = group, kerr.GroupAuthorizationFailed.Code
-		refused = append(refused, told)
-	}
-	req.Groups = allowed
+		told.Group, told.ErrorCode = *group, errorCode(err)
+		return told
+	})
 	h.groups.DescribeGroups(req, clientOf(r), func(resp *kmsg.DescribeGroupsResponse) {
 		for i := range resp.Groups {
 			g := &resp.Groups[i]
@@ -217,17 +212,11 @@ func (h *Handler) listGroups(r *listener.Request, req *kmsg.ListGroupsRequest) {
 //	1  throttling    2  flexible
 func (h *Handler) deleteGroups(r *listener.Request, req *kmsg.DeleteGroupsRequest) {
 	var refused []kmsg.DeleteGroupsResponseGroup
-	allowed := req.Groups[:0]
-	for _, group := range req.Groups {
-		if h.allowed(r, security.Delete, groupResource(group)) {
-			allowed = append(allowed, group)
-			continue
-		}
+	req.Groups, refused = permit(req.Groups, h.mayWithGroup(r, security.Delete), func(group *string, err error) kmsg.DeleteGroupsResponseGroup {
 		told := kmsg.NewDeleteGroupsResponseGroup()
-		told.Group, told.ErrorCode = group, kerr.GroupAuthorizationFailed.Code
-		refused = append(refused, told)
-	}
-	req.Groups = allowed
+		told.Group, told.ErrorCode = *group, errorCode(err)
+		return told
+	})
 	h.groups.DeleteGroups(req, clientOf(r), func(resp *kmsg.DeleteGroupsResponse) {
 		resp.Groups = append(resp.Groups, refused...)
 		r.ReplyMsg(resp)
