@@ -139,7 +139,11 @@ func (c *changes) configure(ctx context.Context, value int64) error {
 // look compares what the broker has with what it confirmed.
 func (c *changes) look(ctx context.Context) error {
 	floors := c.floors()
-	topics, err := c.admin.ListTopics(ctx)
+	var topics kadm.TopicDetails
+	err := insist(ctx, func() (err error) {
+		topics, err = c.admin.ListTopics(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}
@@ -177,7 +181,11 @@ func (c *changes) stateOf(topic string, topics kadm.TopicDetails) int64 {
 
 func (c *changes) lookAtConfig(ctx context.Context) error {
 	floor := c.checker.Floor(c.register())
-	found, err := c.admin.DescribeTopicConfigs(ctx, c.configured)
+	var found kadm.ResourceConfigs
+	err := insist(ctx, func() (err error) {
+		found, err = c.admin.DescribeTopicConfigs(ctx, c.configured)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("describe the configs of %s: %w", c.configured, err)
 	}

@@ -54,6 +54,7 @@ func patience(addr string, more ...kgo.Opt) []kgo.Opt {
 		kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.RetryTimeout(time.Minute),
 		kgo.RequestRetries(1000),
+		kgo.AlwaysRetryEOF(), // a broker that is killed as it takes a connection is no sign of wrong credentials
 	}, more...)
 }
 

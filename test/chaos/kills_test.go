@@ -249,7 +249,11 @@ func (s *storm) lookAtGroup(ctx context.Context, group string) error {
 	for _, tp := range s.targets {
 		floors[tp] = s.checker.Floor(offsetOf(group, tp))
 	}
-	committed, err := s.admin.FetchOffsets(ctx, group)
+	var committed kadm.OffsetResponses
+	err := insist(ctx, func() (err error) {
+		committed, err = s.admin.FetchOffsets(ctx, group)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("fetch the offsets of %s: %w", group, err)
 	}
