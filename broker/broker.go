@@ -88,7 +88,7 @@ func (b *Broker) open(deps Deps) (err error) {
 	b.cleaner = b.newCleaner()
 	b.quorum.Observe(b.metadataChanged)
 	b.handler = api.New(api.Deps{
-		Config: b.config, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
+		Config: b.config, Cluster: ownDecisions{b.quorum}, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
 		Groups:   b.groups, Txns: b.txns, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	})

@@ -133,7 +133,6 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 //
 //	2  flexible
 func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsRequest) {
-	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
 	refusal := func(asked *kmsg.AlterConfigsRequestResource, err error) kmsg.AlterConfigsResponseResource {
 		told := kmsg.NewAlterConfigsResponseResource()
 		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
@@ -144,11 +143,11 @@ func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsReques
 	}
 	var refused []kmsg.AlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)
-	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
-		records, resp = h.controller.AlterConfigs(img, req, h.inputs())
-		return records
+	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.AlterConfigsResponse) {
+		return h.controller.AlterConfigs(img, req, h.inputs())
 	})
 	if err != nil {
+		resp = req.ResponseKind().(*kmsg.AlterConfigsResponse)
 		resp.Resources = refuseAll(req.Resources, err, refusal)
 	}
 	resp.Resources = append(resp.Resources, refused...)
@@ -160,7 +159,6 @@ func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsReques
 //
 //	1  flexible
 func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.IncrementalAlterConfigsRequest) {
-	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	refusal := func(asked *kmsg.IncrementalAlterConfigsRequestResource, err error) kmsg.IncrementalAlterConfigsResponseResource {
 		told := kmsg.NewIncrementalAlterConfigsResponseResource()
 		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
@@ -171,11 +169,11 @@ func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.Increme
 	}
 	var refused []kmsg.IncrementalAlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)
-	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
-		records, resp = h.controller.IncrementalAlterConfigs(img, req, h.inputs())
-		return records
+	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.IncrementalAlterConfigsResponse) {
+		return h.controller.IncrementalAlterConfigs(img, req, h.inputs())
 	})
 	if err != nil {
+		resp = req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 		resp.Resources = refuseAll(req.Resources, err, refusal)
 	}
 	resp.Resources = append(resp.Resources, refused...)

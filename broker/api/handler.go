@@ -32,6 +32,7 @@ import (
 // Deps is what the handlers use.
 type Deps struct {
 	Config     *config.Broker
+	Cluster    Cluster
 	Quorum     *quorum.Quorum
 	Controller *controller.Controller
 	Partitions *replica.Set
@@ -63,6 +64,7 @@ type LogDir struct {
 // Handler serves every API. It is safe for concurrent use.
 type Handler struct {
 	config     *config.Broker
+	cluster    Cluster
 	quorum     *quorum.Quorum
 	controller *controller.Controller
 	partitions *replica.Set
@@ -83,7 +85,7 @@ type Handler struct {
 // New returns a handler.
 func New(d Deps) *Handler {
 	return &Handler{
-		config: d.Config, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
+		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		stopping: make(chan struct{}),
 	}
@@ -114,7 +116,7 @@ func (h *Handler) allowed(r *listener.Request, op security.Operation, res securi
 	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
 }
 
-func (h *Handler) image() *metadata.Image { return h.quorum.Image() }
+func (h *Handler) image() *metadata.Image { return h.cluster.Image() }
 
 func (h *Handler) inputs() controller.Inputs {
 	return controller.Inputs{NewTopicID: protocol.NewTopicID, Config: h.config}

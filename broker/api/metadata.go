@@ -1,8 +1,9 @@
 package api
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -208,18 +209,34 @@ func (h *Handler) mayCreate(r *listener.Request, topic string) bool {
 	return h.allowed(r, security.Create, security.ClusterResource) || h.allowed(r, security.Create, topicResource(topic))
 }
 
-// createByName creates topics with the broker's defaults.
+// createByName creates topics with the broker's defaults. Those that are there
+// already are left alone.
 func (h *Handler) createByName(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	var refused map[string]error
-	_, err := h.quorum.Propose(context.Background(), func(img *metadata.Image) (records []metadata.Record, err error) {
-		records, refused = h.controller.AutoCreate(img, names, h.inputs())
-		return records, nil
+	resp, err := decide(h, controller.AutoCreateRequest(names, h.inputs()), func(img *metadata.Image) ([]metadata.Record, *kmsg.CreateTopicsResponse) {
+		records, refused := h.controller.AutoCreate(img, names, h.inputs())
+		return records, notCreated(refused)
 	})
-	for name, why := range refused {
-		h.logger.Warn("a topic was not created automatically", "topic", name, "err", why)
+	if err != nil {
+		return fmt.Errorf("create %d topics by name: %w", len(names), err)
 	}
-	return err
+	for _, t := range resp.Topics {
+		if why := kerr.ErrorForCode(t.ErrorCode); why != nil && !errors.Is(why, kerr.TopicAlreadyExists) {
+			h.logger.Warn("a topic was not created automatically", "topic", t.Topic, "err", why)
+		}
+	}
+	return nil
+}
+
+// notCreated answers for the topics that could not be created.
+func notCreated(refused map[string]error) *kmsg.CreateTopicsResponse {
+	resp := kmsg.NewPtrCreateTopicsResponse()
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		t := kmsg.NewCreateTopicsResponseTopic()
+		t.Topic, t.ErrorCode = name, errorCode(refused[name])
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"context"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,18 +9,11 @@ import (
 	"github.com/klamm-io/klamm/security"
 )
 
-// propose makes a decision durable, and known to this broker, before it returns.
-func (h *Handler) propose(decide func(*metadata.Image) []metadata.Record) error {
-	_, err := h.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) { return decide(img), nil })
-	return err
-}
-
 // createTopics answers CreateTopics (19), versions 2 to 7:
 //
 //	4  defaults of the broker (-1)    5  flexible, answers with the configuration (KIP-525)
 //	6  throttling                     7  topic ids (KIP-516)
 func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsRequest) {
-	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 	refusal := func(t *kmsg.CreateTopicsRequestTopic, err error) kmsg.CreateTopicsResponseTopic {
 		told := kmsg.NewCreateTopicsResponseTopic()
 		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
@@ -33,11 +24,11 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 	}
 	var refused []kmsg.CreateTopicsResponseTopic
 	req.Topics, refused = permit(req.Topics, may, refusal)
-	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
-		records, resp = h.controller.CreateTopics(img, req, h.inputs())
-		return records
+	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.CreateTopicsResponse) {
+		return h.controller.CreateTopics(img, req, h.inputs())
 	})
 	if err != nil {
+		resp = req.ResponseKind().(*kmsg.CreateTopicsResponse)
 		resp.Topics = refuseAll(req.Topics, err, refusal)
 	}
 	resp.Topics = append(resp.Topics, refused...)
@@ -48,7 +39,6 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 //
 //	4  flexible    5  error messages    6  by topic id (KIP-516)
 func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsRequest) {
-	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 	img := h.image()
 	refusal := func(t *kmsg.DeleteTopicsRequestTopic, err error) kmsg.DeleteTopicsResponseTopic {
 		told := kmsg.NewDeleteTopicsResponseTopic()
@@ -66,11 +56,11 @@ func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsReques
 	req.TopicNames, refusedNames = permit(req.TopicNames, func(name *string) error {
 		return unless(h.mayDelete(r, img, name, [16]byte{}), kerr.TopicAuthorizationFailed)
 	}, named)
-	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
-		records, resp = h.controller.DeleteTopics(img, req, h.inputs())
-		return records
+	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.DeleteTopicsResponse) {
+		return h.controller.DeleteTopics(img, req, h.inputs())
 	})
 	if err != nil {
+		resp = req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 		resp.Topics = append(refuseAll(req.Topics, err, refusal), refuseAll(req.TopicNames, err, named)...)
 	}
 	resp.Topics = append(append(resp.Topics, refused...), refusedNames...)
@@ -92,7 +82,6 @@ func (h *Handler) mayDelete(r *listener.Request, img *metadata.Image, name *stri
 //
 //	2  flexible    3  throttling
 func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitionsRequest) {
-	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 	refusal := func(t *kmsg.CreatePartitionsRequestTopic, err error) kmsg.CreatePartitionsResponseTopic {
 		told := kmsg.NewCreatePartitionsResponseTopic()
 		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
@@ -103,11 +92,11 @@ func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitio
 	}
 	var refused []kmsg.CreatePartitionsResponseTopic
 	req.Topics, refused = permit(req.Topics, may, refusal)
-	err := h.propose(func(img *metadata.Image) (records []metadata.Record) {
-		records, resp = h.controller.CreatePartitions(img, req)
-		return records
+	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.CreatePartitionsResponse) {
+		return h.controller.CreatePartitions(img, req)
 	})
 	if err != nil {
+		resp = req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 		resp.Topics = refuseAll(req.Topics, err, refusal)
 	}
 	resp.Topics = append(resp.Topics, refused...)

@@ -37,6 +37,21 @@ func (*Controller) AutoCreate(img *metadata.Image, names []string, in Inputs) ([
 	return records, refused
 }
 
+// AutoCreateRequest is what a broker that is not the active controller asks for in
+// place of [Controller.AutoCreate], with the layout that its own configs have.
+func AutoCreateRequest(names []string, in Inputs) *kmsg.CreateTopicsRequest {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.Version = autoCreateVersion
+	for _, name := range names {
+		req.Topics = append(req.Topics, byNameOnly(name, in))
+	}
+	return req
+}
+
+// autoCreateVersion is the first that takes -1 for the controller's defaults and
+// has nothing in its answer that is not needed.
+const autoCreateVersion = 4
+
 func byNameOnly(name string, in Inputs) kmsg.CreateTopicsRequestTopic {
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1

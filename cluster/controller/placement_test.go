@@ -44,7 +44,9 @@ func TestPlaceInRacks(t *testing.T) {
 		}
 		requireEven(t, img, leads, 1, "leads")
 		if fenced == 0 {
-			requireEven(t, img, holds, 2, "holds")
+			// The second replica is chosen by who was second to that leader least often,
+			// whatever it holds: the rest makes up for that, but not always at once.
+			requireEven(t, img, holds, 3, "holds")
 		}
 	})
 }

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/cluster/metadata"
+)
+
+// Cluster is where the metadata comes from and where decisions are taken: at the
+// active controller, which may be this node or another.
+type Cluster interface {
+	// Image is the metadata as far as this node knows.
+	Image() *metadata.Image
+	// Decides reports whether this node is the active controller, or about to be.
+	Decides() bool
+	// Propose takes a decision here; NOT_CONTROLLER where another node is the active
+	// controller.
+	Propose(ctx context.Context, decide func(*metadata.Image) ([]metadata.Record, error)) (*metadata.Image, error)
+	// Ask sends a request to the active controller and waits for its answer, and until
+	// this node knows of what was decided.
+	Ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
+}
+
+// decisionPatience is how long a request waits for an active controller where there
+// is none, or where it changes.
+const decisionPatience = 30 * time.Second
+
+// decide answers a request that changes the metadata. Where this node is the active
+// controller, here decides; else the request goes there as it is. Whether the
+// client may ask for it was looked at before: the active controller takes a node's
+// word for that.
+func decide[R kmsg.Response](h *Handler, req kmsg.Request, here func(*metadata.Image) ([]metadata.Record, R)) (resp R, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), decisionPatience)
+	defer cancel()
+	if h.cluster.Decides() {
+		_, err = h.cluster.Propose(ctx, func(img *metadata.Image) (records []metadata.Record, err error) {
+			records, resp = here(img)
+			return records, nil
+		})
+		if !errors.Is(err, kerr.NotController) {
+			return resp, err
+		}
+	}
+	answer, err := h.cluster.Ask(ctx, req)
+	if err != nil {
+		return resp, err
+	}
+	resp, is := answer.(R)
+	if !is {
+		return resp, fmt.Errorf("the active controller answered with %T: %w", answer, kerr.UnknownServerError)
+	}
+	return resp, nil
+}
