@@ -2,10 +2,21 @@
 // and passes one [Authorizer] before anything is read or changed.
 package security
 
+import "strconv"
+
 // Principal is who a connection acts as.
 type Principal struct {
-	Type string // "User"
+	Type string // "User", or NodeType
 	Name string
+}
+
+// NodeType is the type of the principals of the cluster's own nodes, which no client
+// can have.
+const NodeType = "Node"
+
+// Node is the principal of a connection that one of the cluster's nodes made.
+func Node(id int32) Principal {
+	return Principal{Type: NodeType, Name: strconv.Itoa(int(id))}
 }
 
 // Anonymous is the principal of a connection that has not authenticated.

@@ -157,7 +157,7 @@ func (h *Handler) describeCluster(r *listener.Request, req *kmsg.DescribeCluster
 		}
 	}
 	img := h.image()
-	resp.ClusterID, resp.ControllerID = img.ClusterID, img.ControllerID
+	resp.ClusterID, resp.ControllerID = img.ClusterID, controllerFor(img)
 	for b := range img.Brokers() {
 		if b.Fenced && !req.IncludeFencedBrokers {
 			continue

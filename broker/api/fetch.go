@@ -36,11 +36,16 @@ func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
 		r.Reply(refused.parts()...)
 		return
 	}
+	if follower := followerOf(req); follower >= 0 && h.actsAs(r, follower) {
+		h.fetchAsFollower(r, req, session)
+		return
+	}
 	f := h.newFetch(r, req, session)
 	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.stopping)
 	r.Waited(f.waited)
 	h.countFetched(partitions)
 	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: partitions}
+	h.fetchHints(&response, r.Conn.Listener)
 	r.Reply(response.parts()...)
 }
 
@@ -73,9 +78,9 @@ func (h *Handler) fetchTarget(r *listener.Request, req *kmsg.FetchRequest, w fet
 	var err error
 	name := w.Topic
 	if req.Version >= 13 {
-		name, partition, err = h.partitions.GetByID(w.ID, w.Partition)
+		name, partition, err = h.replicaByID(w.ID, w.Partition)
 	} else {
-		partition, err = h.partitions.Get(name, w.Partition)
+		partition, err = h.replicaOf(name, w.Partition)
 	}
 	switch {
 	case errors.Is(err, kerr.UnknownTopicID):
@@ -85,11 +90,17 @@ func (h *Handler) fetchTarget(r *listener.Request, req *kmsg.FetchRequest, w fet
 	case err != nil:
 		return fetchTarget{err: err}
 	case followerOf(req) >= 0:
-		// No broker but this one has a replica, so nobody fetches as a follower.
-		return fetchTarget{err: kerr.NotLeaderForPartition}
+		// What a request says it is counts for nothing (CVE-2018-1288).
+		return fetchTarget{err: fmt.Errorf("a fetch says that it is of replica %d and comes from %s: %w", followerOf(req), r.Conn.Principal, kerr.NotLeaderForPartition)}
+	case req.Version < readsAnyReplicaSince && !partition.Leads():
+		return fetchTarget{err: elsewhere(name, w.Partition)}
 	}
 	return fetchTarget{partition: partition}
 }
+
+// readsAnyReplicaSince is the first version whose consumers may read from a follower
+// (KIP-392).
+const readsAnyReplicaSince = 11
 
 // followerOf returns the id of the replica that req says it fetches for,
 // negative for a consumer.

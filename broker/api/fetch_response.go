@@ -18,6 +18,25 @@ type fetchResponse struct {
 	errorCode  int16
 	sessionID  int32
 	partitions []fetchedPartition // runs of one topic become one topic entry
+	nodes      []fetchNode        // where leaders are that are told
+}
+
+// fetchNode is where a broker is reached.
+type fetchNode struct {
+	id   int32
+	host string
+	port int32
+	rack *string
+}
+
+// addNode adds a broker once.
+func (f *fetchResponse) addNode(id int32, host string, port int32, rack *string) {
+	for _, n := range f.nodes {
+		if n.id == id {
+			return
+		}
+	}
+	f.nodes = append(f.nodes, fetchNode{id, host, port, rack})
 }
 
 // fetchedPartition is the answer for one partition.
@@ -29,8 +48,16 @@ type fetchedPartition struct {
 	lastStable    int64
 	logStart      int64
 	diverging     *divergingEpoch
+	leader        fetchLeader
 	aborted       []log.AbortedTxn // nil: null, for read_uncommitted
 	records       log.Slice        // owned: the response's Release closes it
+	copied        []byte           // records that lie in memory, in place of the above
+}
+
+// fetchLeader is who leads a partition, for a reader that came to the wrong node.
+type fetchLeader struct {
+	told      bool
+	id, epoch int32
 }
 
 // divergingEpoch tells a reader whose last epoch is not in this log where the
@@ -55,7 +82,7 @@ func (f *fetchResponse) parts() []listener.Part {
 	for _, run := range topics {
 		f.appendTopic(&w, run)
 	}
-	w.noTags()
+	w.nodesTag(f)
 	w.cut()
 	return w.parts
 }
@@ -101,8 +128,12 @@ func (f *fetchResponse) appendPartition(w *fetchWriter, p *fetchedPartition) {
 	if f.version >= 11 {
 		w.int32(-1) // no preferred read replica
 	}
-	w.records(&p.records)
-	w.divergingTag(p.diverging)
+	if p.copied != nil {
+		w.memory(p.copied)
+	} else {
+		w.records(&p.records)
+	}
+	w.partitionTags(p)
 }
 
 // fetchWriter appends Kafka's primitive types to buf, and cuts it into parts
@@ -171,15 +202,64 @@ func (w *fetchWriter) records(s *log.Slice) {
 	})
 }
 
-func (w *fetchWriter) divergingTag(d *divergingEpoch) {
-	if d == nil || !w.flexible {
+// memory appends records that lie in memory.
+func (w *fetchWriter) memory(records []byte) {
+	w.arrayLen(len(records))
+	w.cut()
+	w.parts = append(w.parts, listener.Part{Bytes: records})
+}
+
+// Tags of a partition: 0 is where the reader's log diverges, 1 the leader.
+func (w *fetchWriter) partitionTags(p *fetchedPartition) {
+	if !w.flexible || p.diverging == nil && !p.leader.told {
 		w.noTags()
 		return
 	}
-	w.buf = append(w.buf, 1, 0, 13) // one tag, number 0, 13 bytes
-	w.int32(d.epoch)
-	w.int64(d.end)
-	w.noTags()
+	count := uint64(0)
+	if p.diverging != nil {
+		count++
+	}
+	if p.leader.told {
+		count++
+	}
+	w.uvarint(count)
+	if d := p.diverging; d != nil {
+		w.buf = append(w.buf, 0, 13) // its number, and 13 bytes
+		w.int32(d.epoch)
+		w.int64(d.end)
+		w.noTags()
+	}
+	if p.leader.told {
+		w.buf = append(w.buf, 1, 9)
+		w.int32(p.leader.id)
+		w.int32(p.leader.epoch)
+		w.noTags()
+	}
+}
+
+// nodesTag ends the response: tag 0 is where the leaders that were told are.
+func (w *fetchWriter) nodesTag(f *fetchResponse) {
+	if f.version < 16 || len(f.nodes) == 0 {
+		w.noTags()
+		return
+	}
+	nodes := fetchWriter{flexible: true}
+	nodes.arrayLen(len(f.nodes))
+	for _, n := range f.nodes {
+		nodes.int32(n.id)
+		nodes.string(n.host)
+		nodes.int32(n.port)
+		if n.rack == nil {
+			nodes.uvarint(0)
+		} else {
+			nodes.string(*n.rack)
+		}
+		nodes.noTags()
+	}
+	w.uvarint(1)
+	w.uvarint(0)
+	w.uvarint(uint64(len(nodes.buf)))
+	w.buf = append(w.buf, nodes.buf...)
 }
 
 // cut makes a part of what was appended since the last. buf may move when it

@@ -113,6 +113,9 @@ func (h *Handler) Handle(r *listener.Request) {
 
 // allowed asks the authorizer about the client of r.
 func (h *Handler) allowed(r *listener.Request, op security.Operation, res security.Resource) bool {
+	if r.Conn.Principal.Type == security.NodeType {
+		return true // it looked at its client's rights
+	}
 	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
 }
 

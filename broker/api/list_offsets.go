@@ -90,14 +90,33 @@ func (h *Handler) listOffset(r *listener.Request, req *kmsg.ListOffsetsRequest, 
 	if since, known := placeSince[asked.Timestamp]; asked.Timestamp < earliest && (!known || req.Version < since) {
 		return nowhere, kerr.UnsupportedVersion
 	}
-	p, err := h.partitions.Get(topic, asked.Partition)
+	p, err := h.led(topic, asked.Partition)
 	if err != nil {
 		return nowhere, err
 	}
 	if err := p.CheckEpoch(asked.CurrentLeaderEpoch); err != nil {
 		return nowhere, err
 	}
+	if asked.Timestamp == latest && req.ReplicaID >= 0 && h.actsAs(r, req.ReplicaID) {
+		return lookUp(p, latest, p.Log().End())
+	}
+	if err := endKnown(p, asked.Timestamp, req.Version); err != nil {
+		return nowhere, err
+	}
 	return lookUp(p, asked.Timestamp, p.ReadEnd(req.IsolationLevel == 1))
+}
+
+// endKnown refuses to say where records end while a new leader does not know what
+// was committed before it led (KIP-207).
+func endKnown(p *replica.Partition, timestamp int64, version int16) error {
+	if timestamp == earliest || timestamp == earliestLocal {
+		return nil
+	}
+	_, err := p.LatestOffset()
+	if err != nil && version < 5 {
+		return fmt.Errorf("%w: %w", kerr.LeaderNotAvailable, err)
+	}
+	return err
 }
 
 // lookUp finds the place that timestamp stands for, among the records below end.
@@ -160,5 +179,5 @@ func (h *Handler) describable(r *listener.Request, topic string, partition int32
 	if !h.allowed(r, security.Describe, topicResource(topic)) {
 		return nil, kerr.TopicAuthorizationFailed
 	}
-	return h.partitions.Get(topic, partition)
+	return h.led(topic, partition)
 }

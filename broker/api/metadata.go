@@ -40,7 +40,7 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 		h.logger.Error("topics could not be created automatically", "err", err)
 	}
 	resp.ClusterID = &img.ClusterID
-	resp.ControllerID = img.ControllerID
+	resp.ControllerID = controllerFor(img)
 	for b := range img.Live() {
 		if e, ok := endpointOf(b, r.Conn.Listener); ok {
 			broker := kmsg.NewMetadataResponseBroker()
@@ -54,6 +54,19 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 	resp.AuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
 	resp.Topics = h.metadataTopics(r, req, img)
 	r.ReplyMsg(resp)
+}
+
+// controllerFor is the node that clients are told is the controller: the active one,
+// or where that serves no clients another broker, which sends what it is asked
+// there. -1 where there is none.
+func controllerFor(img *metadata.Image) int32 {
+	if b, found := img.Broker(img.ControllerID); found && !b.Fenced {
+		return img.ControllerID
+	}
+	for b := range img.Live() {
+		return b.ID
+	}
+	return -1
 }
 
 // mayAskByID refuses ids in the versions that have the field but no meaning for it.

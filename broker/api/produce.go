@@ -31,6 +31,9 @@ import (
 // Versions 0 to 2 are advertised, as Kafka does for librdkafka's sake (KIP-896),
 // and refused.
 
+// leaderHintsSince is the first version that tells who leads.
+const leaderHintsSince = 10
+
 // adminClientID is what Kafka's admin tools call themselves when they write to
 // internal topics.
 const adminClientID = "__admin_client"
@@ -64,6 +67,7 @@ type pendingProduce struct {
 	response *kmsg.ProduceResponse
 	verified verified // of a transactional producer
 	left     atomic.Int32
+	misled   atomic.Bool // a partition is led elsewhere
 }
 
 func (p *pendingProduce) appendTopic(req *kmsg.ProduceRequest, i int) {
@@ -86,6 +90,9 @@ func (p *pendingProduce) appendTopic(req *kmsg.ProduceRequest, i int) {
 // errorCode says a failed disk in a way that old clients know as a reason to
 // try again.
 func (p *pendingProduce) errorCode(version int16, err error) int16 {
+	if sendsElsewhere(errorCode(err)) {
+		p.misled.Store(true)
+	}
 	if version <= 3 && errors.Is(err, kerr.KafkaStorageError) {
 		err = kerr.NotLeaderForPartition
 	}
@@ -135,9 +142,9 @@ func (p *pendingProduce) target(req *kmsg.ProduceRequest, t *kmsg.ProduceRequest
 	var err error
 	name := t.Topic
 	if req.Version >= 13 {
-		name, partition, err = p.handler.partitions.GetByID(t.TopicID, index)
+		name, partition, err = p.handler.replicaByID(t.TopicID, index)
 	} else {
-		partition, err = p.handler.partitions.Get(name, index)
+		partition, err = p.handler.replicaOf(name, index)
 	}
 	switch {
 	case errors.Is(err, kerr.UnknownTopicID):
@@ -244,6 +251,9 @@ func (p *pendingProduce) awaitCommit(req *kmsg.ProduceRequest, partition *replic
 func (p *pendingProduce) done() (send func()) {
 	if p.left.Add(-1) > 0 {
 		return nil
+	}
+	if p.misled.Load() && p.response.Version >= leaderHintsSince {
+		p.handler.leaderHints(p.response, p.request.Conn.Listener)
 	}
 	if p.acks != 0 {
 		return p.request.SettleMsg(p.response)

@@ -131,7 +131,7 @@ func (h *Handler) deleteBefore(r *listener.Request, topic string, partition int3
 	if !h.allowed(r, security.Delete, topicResource(topic)) {
 		return -1, kerr.TopicAuthorizationFailed
 	}
-	p, err := h.partitions.Get(topic, partition)
+	p, err := h.led(topic, partition)
 	switch {
 	case err != nil:
 		return -1, err

@@ -118,7 +118,7 @@ func (h *Handler) producersOf(r *listener.Request, topic string, index int32) km
 		told.ErrorCode = kerr.TopicAuthorizationFailed.Code
 		return told
 	}
-	p, err := h.partitions.Get(topic, index)
+	p, err := h.led(topic, index)
 	if err != nil {
 		told.ErrorCode = errorCode(err)
 		if _, known := h.image().Topic(topic); !known {
