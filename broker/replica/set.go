@@ -143,6 +143,29 @@ func (s *Set) Remove(name string) []*Partition {
 	return removed
 }
 
+// RemoveOne forgets one partition, which lives on at other nodes, and answers what
+// waits for it with NOT_LEADER_OR_FOLLOWER. It returns nil where there is none, or
+// it had no log.
+func (s *Set) RemoveOne(tp protocol.TopicPartition) *Partition {
+	s.mu.Lock()
+	t := s.byName[tp.Topic]
+	h, found := t.find(tp.Partition)
+	if found {
+		delete(t.partitions, tp.Partition)
+		if len(t.partitions) == 0 {
+			delete(s.byName, t.name)
+			delete(s.byID, t.id)
+		}
+	}
+	s.mu.Unlock()
+	if !found || h.partition == nil {
+		return nil
+	}
+	h.partition.deleted.Store(true)
+	h.partition.fail(h.partition.notLed())
+	return h.partition
+}
+
 // All yields the partitions that are online, in no order.
 func (s *Set) All() iter.Seq[*Partition] {
 	return func(yield func(*Partition) bool) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/klamm-io/klamm/storage/disk"
 )
 
 // closers is how many logs are closed at the same time.
@@ -25,7 +23,7 @@ func (d *Dir) Close() error {
 	d.flushers.Wait()
 	err := d.closeLogs()
 	if err == nil {
-		err = disk.WriteFileAtomic(d.fs, d.file(cleanShutdownFile), []byte(cleanShutdownContent))
+		err = d.writeCleanShutdown()
 	}
 	return errors.Join(err, d.unlock())
 }

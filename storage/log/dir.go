@@ -17,13 +17,12 @@ import (
 
 // Names of files in a folder of logs; Kafka's, but for the lock.
 const (
-	lockFile             = ".lock"
-	cleanShutdownFile    = ".kafka_cleanshutdown"
-	recoveryPointFile    = "recovery-point-offset-checkpoint"
-	logStartFile         = "log-start-offset-checkpoint"
-	compactedFile        = "cleaner-offset-checkpoint"
-	metaPropertiesFile   = "meta.properties"
-	cleanShutdownContent = `{"version":0,"brokerEpoch":-1}`
+	lockFile           = ".lock"
+	cleanShutdownFile  = ".kafka_cleanshutdown"
+	recoveryPointFile  = "recovery-point-offset-checkpoint"
+	logStartFile       = "log-start-offset-checkpoint"
+	compactedFile      = "cleaner-offset-checkpoint"
+	metaPropertiesFile = "meta.properties"
 )
 
 // DirConfig is how a folder of logs behaves.
@@ -62,6 +61,8 @@ type Dir struct {
 	unlock  func() error
 	clean   bool // the last process closed the folder in order
 
+	cleanEpoch int64 // of the broker that closed it so, -1: not known
+
 	flushes    chan struct{} // has room for as many as may flush at once
 	checkpoint chan struct{} // has room for one demand for a checkpoint
 
@@ -70,6 +71,7 @@ type Dir struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	meta           metaProperties
+	brokerEpoch    int64 // of this process's registration, -1: none
 	logs           map[protocol.TopicPartition]*Log
 	recoveryPoints offsetCheckpoint                 // of logs that are not open yet
 	outlived       map[protocol.TopicPartition]bool // logs that were deleted since the checkpoints were written
@@ -92,9 +94,9 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 	d := &Dir{
 		path: path, config: c, fs: deps.FS, logger: deps.Logger, observe: deps.Observe,
 		flushes:    make(chan struct{}, max(1, c.Flushes)),
-		checkpoint: make(chan struct{}, 1),
-		logs:       map[protocol.TopicPartition]*Log{},
-		outlived:   map[protocol.TopicPartition]bool{},
+		checkpoint: make(chan struct{}, 1), brokerEpoch: noBrokerEpoch,
+		logs:     map[protocol.TopicPartition]*Log{},
+		outlived: map[protocol.TopicPartition]bool{},
 	}
 	if err := d.makeFolder(); err != nil {
 		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
@@ -162,14 +164,7 @@ func (d *Dir) load() (err error) {
 	if err := d.doomLeftovers(); err != nil {
 		return err
 	}
-	_, err = d.fs.Stat(d.file(cleanShutdownFile))
-	if d.clean = err == nil; !d.clean {
-		return nil
-	}
-	if err := d.remove(d.file(cleanShutdownFile)); err != nil {
-		return err
-	}
-	return d.fs.SyncDir(d.path)
+	return d.takeCleanShutdown()
 }
 
 func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }

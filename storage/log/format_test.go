@@ -80,7 +80,7 @@ func TestFormatPageNamesEveryFile(t *testing.T) {
 	}
 	for _, name := range []string{
 		lockFile, cleanShutdownFile, recoveryPointFile, logStartFile, compactedFile, metaPropertiesFile, partitionMetadataFile, leaderEpochFile,
-		cleanShutdownContent, ".index", ".timeindex", ".txnindex", ".snapshot", ".deleted", cleanedSuffix, swapSuffix, "-delete", "-stray",
+		`{"version":0,"brokerEpoch":7}`, ".index", ".timeindex", ".txnindex", ".snapshot", ".deleted", cleanedSuffix, swapSuffix, "-delete", "-stray",
 	} {
 		described := slices.ContainsFunc([]string{"`" + name, name + "`", "\n## " + name}, func(s string) bool { return strings.Contains(string(page), s) })
 		if !described {
