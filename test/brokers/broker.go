@@ -116,6 +116,9 @@ func (b *Broker) answers() error {
 	return nil
 }
 
+// Seeds are the addresses by which clients find the broker.
+func (b *Broker) Seeds() []string { return []string{b.Addr} }
+
 // PID returns the process id, 0 while the broker is stopped.
 func (b *Broker) PID() int {
 	if b.process == nil {

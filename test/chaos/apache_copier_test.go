@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/copier"
+	"github.com/klamm-io/klamm/test/history"
 )
 
 const (
@@ -87,9 +89,9 @@ func newApacheCopying(t *testing.T, seed uint64) *apacheCopying {
 		"offsets.topic.num.partitions":                                "4",
 		"transaction.state.log.num.partitions":                        "4",
 	})
-	cl := newClient(t, patience(b.Addr, kgo.DefaultProduceTopic(copyFrom)))
+	cl := history.NewClient(t, history.Patience(b.Seeds(), kgo.DefaultProduceTopic(copier.From)))
 	c := &apacheCopying{t: t, rng: rand.New(rand.NewPCG(seed, 3)), broker: b, client: cl, admin: kadm.NewClient(cl)}
-	for _, topic := range []string{copyFrom, copyTo} {
+	for _, topic := range []string{copier.From, copier.To} {
 		if _, err := c.admin.CreateTopic(t.Context(), 1, 1, nil, topic); err != nil {
 			t.Fatal(err)
 		}
@@ -130,8 +132,8 @@ func (c *apacheCopying) runFor(d time.Duration) {
 func (c *apacheCopying) launch() {
 	c.t.Helper()
 	cmd, err := brokers.Tool("org.apache.kafka.tools.TransactionalMessageCopier",
-		"--broker-list", c.broker.Addr, "--transactional-id", "apache-copier", "--consumer-group", apacheGroup, "--input-topic", copyFrom,
-		"--input-partition", "0", "--output-topic", copyTo, "--transaction-size", "50", "--transaction-timeout", "10000",
+		"--broker-list", c.broker.Addr, "--transactional-id", "apache-copier", "--consumer-group", apacheGroup, "--input-topic", copier.From,
+		"--input-partition", "0", "--output-topic", copier.To, "--transaction-size", "50", "--transaction-timeout", "10000",
 		"--enable-random-aborts", "--use-group-metadata")
 	if err == nil {
 		err = cmd.Start()
@@ -163,7 +165,7 @@ func (c *apacheCopying) committed() int64 {
 	if err != nil {
 		return 0
 	}
-	at, found := offsets.Lookup(copyFrom, 0)
+	at, found := offsets.Lookup(copier.From, 0)
 	if !found || at.Err != nil {
 		return 0
 	}
@@ -173,7 +175,7 @@ func (c *apacheCopying) committed() int64 {
 // check reads the copy as readers of committed records do.
 func (c *apacheCopying) check() {
 	c.t.Helper()
-	cl := newClient(c.t, patience(c.broker.Addr, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(copyTo),
+	cl := history.NewClient(c.t, history.Patience(c.broker.Seeds(), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeTopics(copier.To),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())))
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/test/history"
 )
 
 // changes makes and deletes topics and alters configs without end, and knows how
@@ -19,7 +21,7 @@ import (
 // (0), then there (1), then deleted (2); no name is used twice.
 type changes struct {
 	admin      *kadm.Client
-	checker    *Checker
+	checker    *history.Checker
 	configured string // the topic whose config changes
 
 	mu sync.Mutex
@@ -30,7 +32,7 @@ type changes struct {
 
 const absent, there, deleted = 0, 1, 2
 
-func newChanges(admin *kadm.Client, c *Checker, configured string) *changes {
+func newChanges(admin *kadm.Client, c *history.Checker, configured string) *changes {
 	return &changes{admin: admin, checker: c, configured: configured, partitions: map[string]int{}, doomed: map[string]bool{}}
 }
 

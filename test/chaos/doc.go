@@ -2,9 +2,8 @@
 // load, full disks, thousands of connections, damaged files. The processes, the
 // signals and the clients are real.
 //
-// What happened is told to a [Checker], which knows what a log may not do. The
-// checker is held by ordinary tests; what needs processes has the build tag
-// chaos (make chaos).
+// What happened is told to a history.Checker, which knows what a log may not do.
+// What needs processes has the build tag chaos (make chaos).
 //
 // What is left to chance comes from a seed, which a failure prints:
 //

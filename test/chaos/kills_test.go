@@ -20,6 +20,7 @@ import (
 
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/history"
 )
 
 // kills is how often the broker is killed, unless CHAOS_ROUNDS says otherwise.
@@ -33,7 +34,7 @@ type storm struct {
 	t       *testing.T
 	rng     *rand.Rand
 	broker  *brokers.Broker
-	checker *Checker
+	checker *history.Checker
 	admin   *kadm.Client
 	changes *changes
 	targets []protocol.TopicPartition
@@ -71,7 +72,7 @@ func TestKills(t *testing.T) {
 	calm()
 	s.working.Wait()
 	s.reportFailures()
-	s.readAll()
+	history.ReadAll(s.t, s.broker.Seeds(), s.checker, s.targets)
 	if err := s.broker.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -104,9 +105,9 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	})
 	s := &storm{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), broker: b,
-		checker: NewChecker(idempotentKinds()...), failed: make(chan error, 100),
+		checker: history.NewChecker(history.IdempotentKinds()...), failed: make(chan error, 100),
 	}
-	s.admin = kadm.NewClient(newClient(t, patience(b.Addr)))
+	s.admin = kadm.NewClient(history.NewClient(t, history.Patience(b.Seeds())))
 	for topic, partitions := range loadTopics {
 		if _, err := s.admin.CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
 			t.Fatal(err)
@@ -144,12 +145,12 @@ func startKlamm(t *testing.T, settings map[string]string) *brokers.Broker {
 
 // begin starts the clients, which work until ctx ends.
 func (s *storm) begin(ctx context.Context, seed int) {
-	for id := range producerKinds {
-		p := newProducer(s.t, id, s.broker.Addr, s.checker, s.targets, &s.acked)
-		s.work(func() error { return p.run(ctx, rand.New(rand.NewPCG(uint64(seed), uint64(100+id)))) })
+	for id := range history.Kinds {
+		p := history.NewProducer(s.t, id, s.broker.Seeds(), s.checker, s.targets, func() { s.acked.Add(1) })
+		s.work(func() error { return p.Run(ctx, rand.New(rand.NewPCG(uint64(seed), uint64(100+id)))) })
 	}
-	reader := newReader(s.t, s.broker.Addr, s.targets)
-	s.work(func() error { return read(ctx, reader, "the reader", s.checker, nil) })
+	reader := history.NewReader(s.t, s.broker.Seeds(), s.targets)
+	s.work(func() error { return history.Read(ctx, reader, "the reader", s.checker, nil) })
 	s.join(ctx, "alone", []string{"busy", "narrow"})
 	s.join(ctx, "pair", []string{"wide"})
 	s.join(ctx, "pair", []string{"wide"})
@@ -157,9 +158,9 @@ func (s *storm) begin(ctx context.Context, seed int) {
 }
 
 func (s *storm) join(ctx context.Context, group string, topics []string) {
-	m := newMember(s.t, fmt.Sprintf("member %d of %s", len(s.groups), group), group, s.broker.Addr, s.checker, topics)
+	m := history.NewMember(s.t, fmt.Sprintf("member %d of %s", len(s.groups), group), group, s.broker.Seeds(), s.checker, topics)
 	s.groups = append(s.groups, group)
-	s.work(func() error { return m.run(ctx) })
+	s.work(func() error { return m.Run(ctx) })
 }
 
 // work runs a client and keeps its error.
@@ -247,7 +248,7 @@ func (s *storm) look() {
 func (s *storm) lookAtGroup(ctx context.Context, group string) error {
 	floors := map[protocol.TopicPartition]int64{}
 	for _, tp := range s.targets {
-		floors[tp] = s.checker.Floor(offsetOf(group, tp))
+		floors[tp] = s.checker.Floor(history.OffsetOf(group, tp))
 	}
 	var committed kadm.OffsetResponses
 	err := insist(ctx, func() (err error) {
@@ -262,7 +263,7 @@ func (s *storm) lookAtGroup(ctx context.Context, group string) error {
 		if found && at.Err != nil {
 			return fmt.Errorf("fetch the offset of %s that %s committed: %w", tp, group, at.Err)
 		}
-		s.checker.Looked(offsetOf(group, tp), floor, max(0, at.At))
+		s.checker.Looked(history.OffsetOf(group, tp), floor, max(0, at.At))
 	}
 	return nil
 }
@@ -276,34 +277,6 @@ func (s *storm) reportFailures() {
 		default:
 			return
 		}
-	}
-}
-
-// readAll reads every partition from its start to its end.
-func (s *storm) readAll() {
-	ends, err := s.admin.ListEndOffsets(s.t.Context(), "busy", "narrow", "wide")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	left := map[protocol.TopicPartition]int64{}
-	for _, tp := range s.targets {
-		end, found := ends.Lookup(tp.Topic, tp.Partition)
-		if !found || end.Err != nil {
-			s.t.Fatalf("the end of %s: %v", tp, end.Err)
-		}
-		s.checker.Ended(tp, end.Offset)
-		left[tp] = end.Offset
-	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
-	defer cancel()
-	err = read(ctx, newReader(s.t, s.broker.Addr, s.targets), "the last reader", s.checker, func(tp protocol.TopicPartition, offset int64) bool {
-		if offset+1 == left[tp] {
-			delete(left, tp)
-		}
-		return len(left) == 0
-	})
-	if err != nil || len(left) > 0 {
-		s.t.Errorf("reading all again: %v; these were not read to their ends: %v", err, left)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/test/history"
 )
 
 // stopLimit bounds a stop in order. It takes some ten milliseconds on free cores;
@@ -39,7 +41,7 @@ func TestStopsUnderLoad(t *testing.T) {
 	calm()
 	s.working.Wait()
 	s.reportFailures()
-	s.readAll()
+	history.ReadAll(t, s.broker.Seeds(), s.checker, s.targets)
 	if torn, err := s.broker.Lines("was not closed in order"); err != nil || len(torn) > 0 {
 		t.Errorf("a stop in order was not one: %q (%v)", torn, err)
 	}

@@ -1,33 +1,36 @@
-//go:build chaos
-
-package chaos
+package copier
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/test/history"
 )
 
 // The topics of a copier, and the group and transactional id that it goes by in
 // every life.
 const (
-	copyFrom   = "flights"
-	copyTo     = "copied"
-	copierName = "copier"
+	From = "flights"
+	To   = "copied"
+	Name = "copier"
 )
 
-// copierEnv makes this test program a copier of the broker that it names, instead
+// environment makes a test program a copier of the brokers that it names, instead
 // of running tests: a process of its own that can be killed.
-const copierEnv = "CHAOS_COPIER"
+const environment = "KLAMM_COPIER"
 
-func TestMain(m *testing.M) {
-	if addr := os.Getenv(copierEnv); addr != "" {
-		if err := copyForEver(addr); err != nil {
+// Main runs the tests, or is a copier where this process was started as one: a
+// package that uses New hands its TestMain's m to it.
+func Main(m *testing.M) {
+	if seeds := os.Getenv(environment); seeds != "" {
+		if err := copyForEver(strings.Split(seeds, ",")); err != nil {
 			fmt.Fprintln(os.Stderr, "the copier:", err)
 			os.Exit(1)
 		}
@@ -38,11 +41,11 @@ func TestMain(m *testing.M) {
 
 // copyForEver copies every record of one topic into another, exactly once: what it
 // writes and how far it has read are one transaction.
-func copyForEver(addr string) error {
-	s, err := kgo.NewGroupTransactSession(patience(addr,
-		kgo.TransactionalID(copierName), kgo.ConsumerGroup(copierName), kgo.InstanceID(copierName), kgo.ConsumeTopics(copyFrom),
+func copyForEver(seeds []string) error {
+	s, err := kgo.NewGroupTransactSession(history.Patience(seeds,
+		kgo.TransactionalID(Name), kgo.ConsumerGroup(Name), kgo.InstanceID(Name), kgo.ConsumeTopics(From),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchMaxWait(100*time.Millisecond), kgo.HeartbeatInterval(200*time.Millisecond), kgo.DefaultProduceTopic(copyTo),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.HeartbeatInterval(200*time.Millisecond), kgo.DefaultProduceTopic(To),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(30*time.Second),
 	)...)
 	if err != nil {
@@ -63,7 +66,7 @@ const copyBatch = 500
 func copyOnce(s *kgo.GroupTransactSession) error {
 	ctx := context.Background()
 	fetches := s.PollRecords(ctx, copyBatch)
-	if err := refusal(fetches); err != nil {
+	if err := history.Refusal(fetches); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
 	if fetches.NumRecords() == 0 {
