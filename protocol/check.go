@@ -77,6 +77,15 @@ func Check(key, version int16, body []byte) (elements int, err error) {
 	return w.elements, nil
 }
 
+// MaxVersion returns the highest version of an API that is served, or -1 where none
+// is. All nodes of a cluster serve the same.
+func MaxVersion(key int16) int16 {
+	if s, known := schemas[key]; known {
+		return s.to
+	}
+	return -1
+}
+
 // walk is a Check on its way. Its methods report false where the body is wrong.
 type walk struct {
 	left     []byte

@@ -37,7 +37,7 @@ func TestCheckAgreesWithTheEncoder(t *testing.T) {
 						t.Fatalf("version %d: passes when cut to %d of %d bytes", version, cut, len(body))
 					}
 				}
-				longer, req := append(body, 0xff, 0xff, 0xff), kmsg.RequestForKey(key)
+				longer, req := append(body, 0xff, 0xff, 0xff), wire.Request(key)
 				req.SetVersion(version)
 				_, err := Check(key, version, longer)
 				if err := errors.Join(err, req.ReadFrom(longer)); err != nil || !bytes.Equal(req.AppendTo(nil), body) {
@@ -169,7 +169,7 @@ func decodingLimit(body []byte, elements int) uint64 {
 
 func expectCheapDecoding(t *testing.T, key, version int16, body []byte, elements int) {
 	t.Helper()
-	req := kmsg.RequestForKey(key)
+	req := wire.Request(key)
 	req.SetVersion(version)
 	var err error
 	_, taken := allocated(func() { err = req.ReadFrom(body) })
@@ -200,7 +200,7 @@ func TestUnknownTagsCount(t *testing.T) {
 // too, and says the same.
 func expectSameAgain(t *testing.T, key, version int16, body []byte) {
 	t.Helper()
-	again := kmsg.RequestForKey(key)
+	again := wire.Request(key)
 	again.SetVersion(version)
 	if err := again.ReadFrom(body); err != nil {
 		t.Fatalf("key %d version %d: %v\n%x", key, version, err, body)
@@ -209,7 +209,7 @@ func expectSameAgain(t *testing.T, key, version int16, body []byte) {
 	if _, err := Check(key, version, encoded); err != nil {
 		t.Fatalf("key %d version %d: what was decoded and encoded does not pass: %v\n%x\n%x", key, version, err, body, encoded)
 	}
-	last := kmsg.RequestForKey(key)
+	last := wire.Request(key)
 	last.SetVersion(version)
 	if err := last.ReadFrom(encoded); err != nil || !bytes.Equal(last.AppendTo(nil), encoded) {
 		t.Fatalf("key %d version %d: %v, or it says something else\n%x\n%x", key, version, err, body, encoded)

@@ -55,7 +55,7 @@ func ParseHeader(frame []byte) (h Header, body []byte, err error) {
 		id := string(rest[:length])
 		h.ClientID, rest = &id, rest[length:]
 	}
-	if h.Version < flexibleFrom[h.Key] {
+	if !flexible(h.Key, h.Version) {
 		return h, rest, nil
 	}
 	body, err = skipTags(rest)
@@ -88,16 +88,40 @@ func skipTags(b []byte) ([]byte, error) {
 // That of ApiVersions never does: its reader does not know yet what the broker
 // speaks.
 func ResponseHeaderFlexible(key, version int16) bool {
-	return key != apiVersions && KnownKey(key) && version >= flexibleFrom[key]
+	return key != apiVersions && KnownKey(key) && flexible(key, version)
 }
 
-// KnownKey reports whether Kafka has an API with that key.
+// The requests that nodes send each other and Kafka has none for (package node).
+const (
+	firstNodeKey = 30000
+	lastNodeKey  = 30002
+)
+
+// KnownKey reports whether an API has that key: one of Kafka's, or one of those that
+// nodes send each other.
 func KnownKey(key int16) bool {
-	return key >= 0 && int(key) < len(flexibleFrom) && flexibleFrom[key] > unknown
+	if key > kmsg.MaxKey {
+		return key >= firstNodeKey && key <= lastNodeKey
+	}
+	return key >= 0 && flexibleFrom[key] > unknown
 }
 
-// flexibleFrom is the first version of each API whose header has tagged fields
-// (KIP-482), or unknown where no API has the key.
+// NameOf returns the name of the API that has the key, "Unknown" where none has.
+func NameOf(key int16) string {
+	if key <= kmsg.MaxKey || !KnownKey(key) {
+		return kmsg.NameForKey(key)
+	}
+	return schemas[key].name
+}
+
+// flexible reports whether the header of a known key has tagged fields. Those of
+// the requests between nodes never do.
+func flexible(key, version int16) bool {
+	return key <= kmsg.MaxKey && version >= flexibleFrom[key]
+}
+
+// flexibleFrom is the first version of each of Kafka's APIs whose header has tagged
+// fields (KIP-482), or unknown where no API has the key.
 var flexibleFrom = func() (from [kmsg.MaxKey + 1]int16) {
 	for key := range from {
 		from[key] = firstFlexible(int16(key))

@@ -3,17 +3,23 @@ package protocol
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/test/wire"
 )
 
 // Every header that kmsg writes is read back, whatever the API and version, and
 // what is left is the body. The one without a client id, that of the first
 // ControlledShutdown, is no longer spoken.
 func TestParseHeaderAgreesWithTheEncoder(t *testing.T) {
-	for key := range int16(kmsg.MaxKey + 1) {
-		req := kmsg.RequestForKey(key)
+	for key := range int16(math.MaxInt16) {
+		req := wire.Request(key)
+		if known := req != nil; known != KnownKey(key) || known == (NameOf(key) == "Unknown") {
+			t.Errorf("key %d is known: %v, its name is %s", key, KnownKey(key), NameOf(key))
+		}
 		if req == nil {
 			continue
 		}
@@ -89,10 +95,18 @@ func TestResponseHeaderFlexible(t *testing.T) {
 	}{
 		{0, 8, false}, {0, 9, true}, {3, 8, false}, {3, 9, true},
 		{18, 2, false}, {18, 3, false}, {18, 4, false},
-		{17, 1, false}, {75, 0, true}, {12345, 9, false}, {-1, 0, false},
+		{17, 1, false}, {75, 0, true}, {12345, 9, false}, {-1, 0, false}, {30000, 0, false}, {30002, 0, false},
 	} {
 		if got := ResponseHeaderFlexible(c.key, c.version); got != c.want {
 			t.Errorf("key %d version %d: %v", c.key, c.version, got)
+		}
+	}
+}
+
+func TestMaxVersion(t *testing.T) {
+	for key, want := range map[int16]int16{0: 13, 18: 4, 30000: 0, 17: -1, -1: -1, 12345: -1} {
+		if got := MaxVersion(key); got != want {
+			t.Errorf("key %d: version %d, want %d", key, got, want)
 		}
 	}
 }

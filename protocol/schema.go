@@ -1,7 +1,8 @@
 package protocol
 
 // schemas are the requests that are served, by API key: the fields of each in
-// their order, with the versions that have them, as Kafka 4.3 defines them.
+// their order, with the versions that have them, as Kafka 4.3 defines them. The last
+// are those that nodes send each other (package node).
 var schemas = map[int16]schema{
 	0: {name: "Produce", from: 3, to: 13, flexible: 9, fields: []field{
 		{name: "TransactionalId", kind: text, from: 3, to: 13, null: versions{3, 14}},
@@ -436,5 +437,20 @@ var schemas = map[int16]schema{
 			{name: "TopicName", kind: text, from: 0, to: 0},
 			{name: "PartitionIndex", kind: fixed4, from: 0, to: 0},
 		}},
+	}},
+	30000: {name: "NodeHello", from: 0, to: 0, flexible: 999, fields: []field{
+		{name: "ClusterID", kind: text, from: 0, to: 0},
+		{name: "NodeID", kind: fixed4, from: 0, to: 0},
+		{name: "Incarnation", kind: uuid, from: 0, to: 0},
+	}},
+	30001: {name: "NodeConsensus", from: 0, to: 0, flexible: 999, fields: []field{
+		{name: "Message", kind: blob, from: 0, to: 0},
+	}},
+	30002: {name: "NodeReadMetadata", from: 0, to: 0, flexible: 999, fields: []field{
+		{name: "NodeID", kind: fixed4, from: 0, to: 0},
+		{name: "Index", kind: fixed8, from: 0, to: 0},
+		{name: "Term", kind: fixed8, from: 0, to: 0},
+		{name: "MaxWaitMillis", kind: fixed4, from: 0, to: 0},
+		{name: "MaxBytes", kind: fixed4, from: 0, to: 0},
 	}},
 }

@@ -106,4 +106,4 @@ func decode(r *listener.Request, into kmsg.Request) error {
 	return into.ReadFrom(r.Body)
 }
 
-func nameOf(key int16) string { return kmsg.NameForKey(key) }
+func nameOf(key int16) string { return protocol.NameOf(key) }

@@ -192,7 +192,7 @@ func (c *Conn) pending() bool {
 func (c *Conn) handle(r *Request) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.panicked("handle "+kmsg.NameForKey(r.Key), p)
+			c.panicked("handle "+protocol.NameOf(r.Key), p)
 			r.abandonBody()
 			c.shut(ending{"panic", nil})
 		}

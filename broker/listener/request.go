@@ -139,7 +139,7 @@ func (r *Request) finishOnce() bool {
 	if r.finished.CompareAndSwap(false, true) {
 		return true
 	}
-	r.Conn.listener.deps.Logger.Error("request was finished twice", "api", kmsg.NameForKey(r.Key), "version", r.Version, "correlation", r.CorrelationID)
+	r.Conn.listener.deps.Logger.Error("request was finished twice", "api", protocol.NameOf(r.Key), "version", r.Version, "correlation", r.CorrelationID)
 	return false
 }
 

@@ -3,7 +3,7 @@ package listener
 import (
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // Served is a request whose answer the socket has taken.
@@ -56,6 +56,6 @@ func (r *Request) times(taken, sent time.Time) Times {
 func (c *Conn) countAnswered(list *Request, taken time.Time) {
 	now := time.Now()
 	for r := list; r != nil; r = r.next {
-		c.listener.deps.Metrics.Answered(Served{API: kmsg.NameForKey(r.Key), Role: r.Role, Version: r.Version, Times: r.times(taken, now)})
+		c.listener.deps.Metrics.Answered(Served{API: protocol.NameOf(r.Key), Role: r.Role, Version: r.Version, Times: r.times(taken, now)})
 	}
 }

@@ -5,19 +5,30 @@ import (
 	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol/node"
 )
 
 // Random returns a request with every field set by chance: small numbers of
 // either sign, short strings and bytes, null where that may be, lists of up to two
 // elements. It is sound at its version, and means nothing.
 func Random(rng *rand.Rand, key, version int16) kmsg.Request {
-	req := kmsg.RequestForKey(key)
+	req := Request(key)
 	fillRandom(rng, reflect.ValueOf(req).Elem())
 	req.SetVersion(version)
 	if fetch, ok := req.(*kmsg.FetchRequest); ok {
 		leaveOutLaterTags(fetch)
 	}
 	return req
+}
+
+// Request returns an empty request: one of Kafka's, or one of those that nodes send
+// each other.
+func Request(key int16) kmsg.Request {
+	if req := node.RequestForKey(key); req != nil {
+		return req
+	}
+	return kmsg.RequestForKey(key)
 }
 
 func fillRandom(rng *rand.Rand, v reflect.Value) {
