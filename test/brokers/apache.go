@@ -3,7 +3,6 @@ package brokers
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -25,7 +24,7 @@ func Apache(opts Options) (*Broker, error) {
 	if err := writeProperties(properties, settings); err != nil {
 		return nil, err
 	}
-	format, err := Tool("kafka.tools.StorageTool", "format", "-t", "a2xhbW0tdGVzdC0wMDAwMQ", "-c", properties)
+	format, err := Tool("kafka.tools.StorageTool", "format", "-t", testClusterID, "-c", properties)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +39,7 @@ func Apache(opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.command = func() *exec.Cmd { return exec.Command(java[0], java[1:]...) }
+	b.command = commandOf(java)
 	return b, nil
 }
 
@@ -75,7 +74,7 @@ func writeProperties(path string, settings map[string]string) error {
 		fmt.Fprintf(&text, "%s=%s\n", key, settings[key])
 	}
 	if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
-		return fmt.Errorf("write apache's settings: %w", err)
+		return fmt.Errorf("write a broker's settings: %w", err)
 	}
 	return nil
 }

@@ -12,10 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/klamm-io/klamm/test/wire"
 )
 
 // Broker is one broker process and the folder that its data outlives it in.
@@ -30,6 +26,7 @@ type Broker struct {
 	process *exec.Cmd             // nil while it is stopped
 	exited  chan *os.ProcessState // receives once, when process ends
 	last    *os.ProcessState      // how the process ended that Stop or Kill waited for
+	paused  bool                  // by SIGSTOP
 }
 
 // Options say how a broker is started.
@@ -63,6 +60,7 @@ func (b *Broker) Launch() error {
 	defer out.Close()
 	cmd := b.command()
 	cmd.Stdout, cmd.Stderr = out, out
+	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", b.Name, err)
 	}
@@ -87,10 +85,10 @@ func (b *Broker) Await(ctx context.Context) error {
 		if err := b.answers(); err == nil {
 			return nil
 		}
+		if err := b.exit(); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
 		select {
-		case state := <-b.exited:
-			b.process = nil
-			return fmt.Errorf("start %s: it ended (%s), its output: %s", b.Name, state, b.Output())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start %s: no answer on %s, its output: %s", b.Name, b.Addr, b.Output()), b.Kill())
 		case <-time.After(5 * time.Millisecond):
@@ -98,22 +96,29 @@ func (b *Broker) Await(ctx context.Context) error {
 	}
 }
 
+// endedError says that a process ended by itself, and how.
+type endedError string
+
+func (e endedError) Error() string { return string(e) }
+
+// exit returns an endedError where the process that Launch started has ended by
+// itself.
+func (b *Broker) exit() error {
+	select {
+	case b.last = <-b.exited:
+		b.process, b.exited = nil, nil
+		return endedError(fmt.Sprintf("%s ended (%s), its output: %s", b.Name, b.last, b.Output()))
+	default:
+		return nil
+	}
+}
+
 func (b *Broker) answers() error {
-	c, err := wire.Dial(b.Addr)
-	if err != nil {
-		return err
+	m, err := b.metadata()
+	if err == nil && len(m.Brokers) == 0 {
+		err = errors.New("it knows no broker yet")
 	}
-	defer c.Close()
-	req := kmsg.NewPtrMetadataRequest()
-	req.Version = 7
-	resp, err := c.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	if len(resp.(*kmsg.MetadataResponse).Brokers) == 0 {
-		return errors.New("it knows no broker yet")
-	}
-	return nil
+	return err
 }
 
 // Seeds are the addresses by which clients find the broker.
@@ -138,10 +143,36 @@ func (b *Broker) Kill() error { return b.end(syscall.SIGKILL, time.Minute) }
 // takes more than a minute is killed and reported.
 func (b *Broker) Stop() error { return b.end(syscall.SIGTERM, time.Minute) }
 
+// Pause stops the process where it is, with SIGSTOP, as a machine that hangs.
+func (b *Broker) Pause() error { return b.freeze(true, syscall.SIGSTOP) }
+
+// Continue lets a process go on that Pause stopped.
+func (b *Broker) Continue() error { return b.freeze(false, syscall.SIGCONT) }
+
+func (b *Broker) freeze(paused bool, sig syscall.Signal) error {
+	if b.process == nil {
+		return fmt.Errorf("send %s to %s: it does not run", sig, b.Name)
+	}
+	if err := b.process.Process.Signal(sig); err != nil {
+		return fmt.Errorf("send %s to %s: %w", sig, b.Name, err)
+	}
+	b.paused = paused
+	return nil
+}
+
+// Awake says that the process was started, and neither ended nor paused since.
+func (b *Broker) Awake() bool { return b.process != nil && !b.paused }
+
 func (b *Broker) end(sig syscall.Signal, limit time.Duration) error {
 	if b.process == nil {
 		return nil
 	}
+	if b.paused && sig != syscall.SIGKILL {
+		if err := b.Continue(); err != nil {
+			return err
+		}
+	}
+	b.paused = false
 	if err := b.process.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end %s: %w", b.Name, err)
 	}
@@ -158,13 +189,14 @@ func (b *Broker) end(sig syscall.Signal, limit time.Duration) error {
 }
 
 // Output returns the end of what the broker printed.
-func (b *Broker) Output() string {
-	const tail = 4096
+func (b *Broker) Output() string { return b.tail(4096) }
+
+func (b *Broker) tail(bytes int) string {
 	data, err := os.ReadFile(b.output)
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[max(0, len(data)-tail):])
+	return string(data[max(0, len(data)-bytes):])
 }
 
 // Lines returns the lines of all that the broker printed that contain text.
@@ -188,16 +220,25 @@ func newBroker(name string, opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newBrokerAt(name, opts.Dir, ports[0])
+}
+
+func newBrokerAt(name, dir string, port int) (*Broker, error) {
 	b := &Broker{
 		Name:   name,
-		Addr:   fmt.Sprintf("127.0.0.1:%d", ports[0]),
-		Data:   filepath.Join(opts.Dir, name+"-data"),
-		output: filepath.Join(opts.Dir, name+".log"),
+		Addr:   fmt.Sprintf("127.0.0.1:%d", port),
+		Data:   filepath.Join(dir, name+"-data"),
+		output: filepath.Join(dir, name+".log"),
 	}
 	if err := os.MkdirAll(b.Data, 0o755); err != nil {
 		return nil, fmt.Errorf("make a folder for %s: %w", name, err)
 	}
 	return b, nil
+}
+
+// commandOf makes a fresh command of a command line whenever it is asked.
+func commandOf(line []string) func() *exec.Cmd {
+	return func() *exec.Cmd { return exec.Command(line[0], line[1:]...) }
 }
 
 // Ports are taken below those that the kernel gives to outgoing connections: a

@@ -22,11 +22,11 @@ func Klamm(opts Options) (*Broker, error) {
 		"klamm.http.listener":              "127.0.0.1:0",
 		"group.initial.rebalance.delay.ms": "0",
 	}, opts.Settings)
-	args := []string{"serve"}
+	args := []string{binary, "serve"}
 	for _, key := range sortedKeys(settings) {
 		args = append(args, "--set", key+"="+settings[key])
 	}
-	b.command = func() *exec.Cmd { return exec.Command(binary, args...) }
+	b.command = commandOf(args)
 	return b, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,11 +64,11 @@ func IdempotentKinds() (ids []int) {
 
 // NewProducer returns a producer of the kind at id, which sends bursts of up to
 // 15 records.
-func NewProducer(t testing.TB, id int, seeds []string, c *Checker, targets []protocol.TopicPartition, acked func()) *Producer {
+func NewProducer(t testing.TB, id int, seeds []string, c *Checker, targets []protocol.TopicPartition, acked func(), more ...kgo.Opt) *Producer {
 	t.Helper()
 	opts := Patience(seeds, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.StopProducerOnDataLossDetected())
 	return &Producer{
-		ID: id, Client: NewClient(t, append(opts, Kinds[id].Opts...)), Checker: c, Targets: targets,
+		ID: id, Client: NewClient(t, slices.Concat(opts, Kinds[id].Opts, more)), Checker: c, Targets: targets,
 		Pace: 10 * time.Millisecond, Burst: 15, Acked: acked,
 	}
 }

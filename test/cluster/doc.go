@@ -1,0 +1,12 @@
+// Package cluster treats clusters of three nodes badly while clients use them:
+// leaders and active controllers are killed and paused, disks are lost, old ones
+// are brought back. It measures how long clients wait, holds what they saw
+// against what a log may not do, and compares the replicas' files byte for byte.
+//
+// It has the build tag cluster (make cluster) and starts nodes of Klamm, or of
+// Apache Kafka where KLAMM_CLUSTER_BROKER is apache: what is asked of Klamm must
+// be right of Kafka too, except that Kafka may take longer.
+//
+// What is left to chance comes from a seed, which a failure prints and
+// CLUSTER_SEED sets.
+package cluster

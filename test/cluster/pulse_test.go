@@ -1,0 +1,141 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/history"
+)
+
+// pulse is an idempotent producer that sends a record every 10 ms to a partition
+// with acks=all, and knows for how long none was acknowledged.
+type pulse struct {
+	t       *testing.T
+	cluster *brokers.Cluster
+	target  protocol.TopicPartition
+	checker *history.Checker
+	calm    context.CancelFunc
+	ended   chan error
+
+	mu sync.Mutex
+	// Guarded by mu.
+	last    time.Time     // of an acknowledgement
+	longest time.Duration // between two of them, since the last mark
+	acked   int           // since the last mark
+}
+
+// hasty are options of a client that gives up a node that does not answer, as one
+// that hangs: franz-go waits 20 s for the answer to a produce otherwise, and 10 s for
+// others.
+var hasty = []kgo.Opt{
+	kgo.ProduceRequestTimeout(500 * time.Millisecond),
+	kgo.RequestTimeoutOverhead(250 * time.Millisecond),
+	kgo.DialTimeout(500 * time.Millisecond),
+}
+
+func startPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition, opts ...kgo.Opt) *pulse {
+	t.Helper()
+	const kind = 0
+	p := &pulse{t: t, cluster: c, target: tp, checker: history.NewChecker(kind), ended: make(chan error, 1)}
+	producer := history.NewProducer(t, kind, c.Seeds(), p.checker, []protocol.TopicPartition{tp}, p.ack, opts...)
+	producer.Burst = 1
+	ctx, calm := context.WithCancel(context.Background())
+	p.calm = calm
+	go func() { p.ended <- producer.Run(ctx, rand.New(rand.NewPCG(1, 1))) }()
+	t.Cleanup(calm)
+	p.mark()
+	p.awaitSteady()
+	return p
+}
+
+func (p *pulse) ack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.longest = max(p.longest, now.Sub(p.last))
+	p.last, p.acked = now, p.acked+1
+}
+
+// mark begins a measurement.
+func (p *pulse) mark() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last, p.longest, p.acked = time.Now(), 0, 0
+}
+
+// gap is the longest time without an acknowledgement since the last mark.
+func (p *pulse) gap() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.longest, time.Since(p.last))
+}
+
+// steady are so many acknowledgements that those of requests which were under way
+// before are among them, and at least one second's.
+const steady = 100
+
+// awaitSteady waits until the producer goes on.
+func (p *pulse) awaitSteady() {
+	p.t.Helper()
+	p.mu.Lock()
+	from := p.acked
+	p.mu.Unlock()
+	must(p.t, eventually(p.t.Context(), func() error {
+		select {
+		case err := <-p.ended:
+			p.ended <- err
+			p.t.Fatalf("the producer has ended: %v", err)
+		default:
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.acked < from+steady {
+			return errNotYet
+		}
+		return nil
+	}))
+}
+
+// during returns the longest time without an acknowledgement from when something
+// is done until the producer goes on.
+func (p *pulse) during(do func()) time.Duration {
+	p.t.Helper()
+	p.mark()
+	do()
+	p.awaitSteady()
+	return p.gap()
+}
+
+// stop ends the producer and reads all again.
+func (p *pulse) stop() {
+	p.t.Helper()
+	p.calm()
+	if err := <-p.ended; err != nil {
+		p.t.Error(err)
+	}
+	history.ReadAll(p.t, p.cluster.Seeds(), p.checker, []protocol.TopicPartition{p.target})
+	report(p.t, p.checker)
+}
+
+// report fails the test with what a checker found, and where it had nothing to
+// check.
+func report(t *testing.T, c *history.Checker) {
+	t.Helper()
+	for _, anomaly := range c.Anomalies() {
+		t.Error("what a log may not do: ", anomaly)
+	}
+	tally := c.Tally()
+	if tally.Acked == 0 {
+		t.Error("nothing was checked")
+	}
+	t.Logf("%d records, %d acknowledged", tally.Records, tally.Acked)
+}
