@@ -58,26 +58,28 @@ func ParseHeader(frame []byte) (h Header, body []byte, err error) {
 	if !flexible(h.Key, h.Version) {
 		return h, rest, nil
 	}
-	body, err = skipTags(rest)
-	return h, body, err
+	if body, err = skipTags(rest); err != nil {
+		return h, nil, fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	return h, body, nil
 }
 
 // skipTags passes the tagged fields of a flexible header: none is known (KIP-482).
 func skipTags(b []byte) ([]byte, error) {
 	count, n := binary.Uvarint(b)
 	if n <= 0 {
-		return nil, fmt.Errorf("%w: no count of tagged fields", ErrHeader)
+		return nil, errors.New("no count of tagged fields")
 	}
 	b = b[n:]
 	for ; count > 0; count-- {
 		_, n := binary.Uvarint(b)
 		if n <= 0 {
-			return nil, fmt.Errorf("%w: a tagged field without a number", ErrHeader)
+			return nil, errors.New("a tagged field without a number")
 		}
 		b = b[n:]
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
-			return nil, fmt.Errorf("%w: a tagged field of %d bytes, %d are there", ErrHeader, size, len(b)-max(n, 0))
+			return nil, fmt.Errorf("a tagged field of %d bytes, %d are there", size, len(b)-max(n, 0))
 		}
 		b = b[n+int(size):]
 	}
@@ -89,6 +91,22 @@ func skipTags(b []byte) ([]byte, error) {
 // speaks.
 func ResponseHeaderFlexible(key, version int16) bool {
 	return key != apiVersions && KnownKey(key) && flexible(key, version)
+}
+
+// ErrResponseHeader says that an answer does not begin as one.
+var ErrResponseHeader = errors.New("not a response header")
+
+// ResponseBody returns the body of an answer from what follows its correlation id,
+// which it aliases.
+func ResponseBody(key, version int16, rest []byte) ([]byte, error) {
+	if !ResponseHeaderFlexible(key, version) {
+		return rest, nil
+	}
+	body, err := skipTags(rest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrResponseHeader, err)
+	}
+	return body, nil
 }
 
 // The requests that nodes send each other and Kafka has none for (package node).

@@ -110,3 +110,22 @@ func TestMaxVersion(t *testing.T) {
 		}
 	}
 }
+
+func TestResponseBody(t *testing.T) {
+	for _, c := range []struct {
+		key, version int16
+		rest, want   string
+		err          error
+	}{
+		{3, 8, "body", "body", nil},
+		{3, 9, "\x00body", "body", nil},
+		{3, 9, "\x01\x00\x01xbody", "body", nil},
+		{3, 9, "\x01\x00\x09x", "", ErrResponseHeader},
+		{3, 9, "", "", ErrResponseHeader},
+		{30002, 0, "body", "body", nil},
+	} {
+		if got, err := ResponseBody(c.key, c.version, []byte(c.rest)); string(got) != c.want || !errors.Is(err, c.err) {
+			t.Errorf("key %d version %d, %q: got %q, %v", c.key, c.version, c.rest, got, err)
+		}
+	}
+}
