@@ -183,3 +183,15 @@ func (c *Cluster) Quorum() (q kmsg.DescribeQuorumResponseTopicPartition, err err
 	}
 	return q, nil
 }
+
+// Topics are those that the node knows.
+func (b *Broker) Topics() (names []string, err error) {
+	m, err := b.metadata()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its topics: %w", b.Name, err)
+	}
+	for _, t := range m.Topics {
+		names = append(names, *t.Topic)
+	}
+	return names, nil
+}

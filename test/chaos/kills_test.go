@@ -238,34 +238,12 @@ func (s *storm) look() {
 		s.t.Error(err)
 	}
 	for _, group := range s.groups {
-		if err := s.lookAtGroup(ctx, group); err != nil {
+		look := func() error { return history.LookAtGroup(ctx, s.admin, s.checker, group, s.targets) }
+		if err := insist(ctx, look); err != nil {
 			s.t.Error(err)
 		}
 	}
 	s.reportFailures()
-}
-
-func (s *storm) lookAtGroup(ctx context.Context, group string) error {
-	floors := map[protocol.TopicPartition]int64{}
-	for _, tp := range s.targets {
-		floors[tp] = s.checker.Floor(history.OffsetOf(group, tp))
-	}
-	var committed kadm.OffsetResponses
-	err := insist(ctx, func() (err error) {
-		committed, err = s.admin.FetchOffsets(ctx, group)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("fetch the offsets of %s: %w", group, err)
-	}
-	for tp, floor := range floors {
-		at, found := committed.Lookup(tp.Topic, tp.Partition)
-		if found && at.Err != nil {
-			return fmt.Errorf("fetch the offset of %s that %s committed: %w", tp, group, at.Err)
-		}
-		s.checker.Looked(history.OffsetOf(group, tp), floor, max(0, at.At))
-	}
-	return nil
 }
 
 // reportFailures fails the test with what clients failed of so far.

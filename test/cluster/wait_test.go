@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // errNotYet says that something asked for has not come yet.
@@ -31,4 +34,15 @@ func eventually(ctx context.Context, try func() error) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// ignoreUnknown returns what was refused of a deletion, except that a topic is gone
+// already: an answer to an earlier try may be lost.
+func ignoreUnknown(answers kadm.DeleteTopicResponses) error {
+	for _, answer := range answers {
+		if answer.Err != nil && !errors.Is(answer.Err, kerr.UnknownTopicOrPartition) {
+			return answer.Err
+		}
+	}
+	return nil
 }

@@ -170,13 +170,13 @@ func TestCompactionIsThatOfApache(t *testing.T) {
 	if err := ours.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	dump := box.mustRun(t, "dump-log", "--deep-iteration", "--files", strings.Join(files(t, ours.Data, compactedTopic+"-0/*.log"), ","))
+	dump := box.MustRun(t, "dump-log", "--deep-iteration", "--files", strings.Join(files(t, ours.Data, compactedTopic+"-0/*.log"), ","))
 	unblemished(t, gaps.ReplaceAllString(dump, ""))
 	if n := strings.Count(dump, "| offset: "); n < len(have) {
 		t.Errorf("dump-log reads %d records, want %d at least", n, len(have))
 	}
 	indexes := append(files(t, ours.Data, compactedTopic+"-0/*.index"), files(t, ours.Data, compactedTopic+"-0/*.timeindex")...)
-	unblemished(t, box.mustRun(t, "dump-log", "--verify-index-only", "--files", strings.Join(indexes, ",")))
+	unblemished(t, box.MustRun(t, "dump-log", "--verify-index-only", "--files", strings.Join(indexes, ",")))
 }
 
 func firstDifference(have, want []string) string {

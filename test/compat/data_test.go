@@ -92,19 +92,19 @@ func TestApacheReadsOurFiles(t *testing.T) {
 	if len(logs) < 2 {
 		t.Fatalf("%d segments, want several", len(logs))
 	}
-	dump := box.mustRun(t, "dump-log", "--deep-iteration", "--files", strings.Join(logs, ","))
+	dump := box.MustRun(t, "dump-log", "--deep-iteration", "--files", strings.Join(logs, ","))
 	if n := strings.Count(dump, "| offset: "); n != filedRecords {
 		t.Errorf("dump-log reads %d records, want %d", n, filedRecords)
 	}
 	unblemished(t, dump)
 	indexes := append(files(t, b.Data, "*/*.index"), files(t, b.Data, "*/*.timeindex")...)
-	sane := box.mustRun(t, "dump-log", "--index-sanity-check", "--files", strings.Join(indexes, ","))
+	sane := box.MustRun(t, "dump-log", "--index-sanity-check", "--files", strings.Join(indexes, ","))
 	if n := strings.Count(sane, "passed sanity check") + strings.Count(sane, ".index is empty."); n != len(indexes) {
 		t.Errorf("%d of %d indexes passed:\n%s", n, len(indexes), tail(sane))
 	}
-	unblemished(t, box.mustRun(t, "dump-log", "--verify-index-only", "--files", strings.Join(indexes, ",")))
-	unblemished(t, box.mustRun(t, "dump-log", "--files", strings.Join(files(t, b.Data, "filed-0/*.snapshot"), ",")))
-	committed := box.mustRun(t, "dump-log", "--offsets-decoder", "--files", strings.Join(files(t, b.Data, "__consumer_offsets-*/*.log"), ","))
+	unblemished(t, box.MustRun(t, "dump-log", "--verify-index-only", "--files", strings.Join(indexes, ",")))
+	unblemished(t, box.MustRun(t, "dump-log", "--files", strings.Join(files(t, b.Data, "filed-0/*.snapshot"), ",")))
+	committed := box.MustRun(t, "dump-log", "--offsets-decoder", "--files", strings.Join(files(t, b.Data, "__consumer_offsets-*/*.log"), ","))
 	unblemished(t, committed)
 	if !strings.Contains(committed, `"group":"filers"`) || !strings.Contains(committed, `"offset":42`) {
 		t.Errorf("the commit of the group is not found in:\n%s", tail(committed))

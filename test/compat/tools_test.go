@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/toolbox"
 )
 
 // TestApacheTools runs the sessions of testdata/tools, in order of their names,
@@ -53,6 +54,14 @@ func TestApacheTools(t *testing.T) {
 	}
 }
 
+// tools returns the machine that all tests share; one test uses it at a time.
+func tools(t *testing.T) *toolbox.Box {
+	t.Helper()
+	box, err := toolbox.Open()
+	needs(t, "Apache's tools", err)
+	return box
+}
+
 // startBroker starts b, and stops it when the test ends.
 func startBroker(t *testing.T, b *brokers.Broker) {
 	t.Helper()
@@ -68,7 +77,7 @@ func startBroker(t *testing.T, b *brokers.Broker) {
 
 // session is one file of steps against one broker.
 type session struct {
-	box    *toolbox
+	box    *toolbox.Box
 	broker *brokers.Broker
 	member *kgo.Client // nil while none has joined
 }
@@ -131,7 +140,7 @@ func (s *session) tool(t *testing.T, d *datadriven.TestData) string {
 	} else {
 		args = append([]string{"--bootstrap-server", s.broker.Addr}, args...)
 	}
-	printed, status, err := s.box.run(name, input, args...)
+	printed, status, err := s.box.Run(name, input, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/klamm-io/klamm/test/toolbox"
 )
 
 // TestTransactions has each client copy records in transactions, each of which it
@@ -94,7 +96,7 @@ func TestApacheCopier(t *testing.T) {
 	}
 	box, java := tools(t), clients[0]
 	produce(t, java, from, "none", messages)
-	printed, status, err := runAlone("org.apache.kafka.tools.TransactionalMessageCopier", []string{
+	printed, status, err := toolbox.RunAlone("org.apache.kafka.tools.TransactionalMessageCopier", []string{
 		"--broker-list", broker(t).Addr, "--transactional-id", "apache-copier", "--consumer-group", "apache-copiers",
 		"--input-topic", from, "--input-partition", "0", "--output-topic", to,
 		"--max-messages", fmt.Sprint(count), "--transaction-size", "20", "--transaction-timeout", "30000", "--enable-random-aborts", "--use-group-metadata",
@@ -107,14 +109,14 @@ func TestApacheCopier(t *testing.T) {
 			t.Fatalf("record %d of the copy is %q, want %q", i, e.Value, want)
 		}
 	}
-	if listed := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "list"); !strings.Contains(listed, "apache-copier") {
+	if listed := box.MustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "list"); !strings.Contains(listed, "apache-copier") {
 		t.Errorf("Apache's tool lists:\n%s", listed)
 	}
-	described := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "describe", "--transactional-id", "apache-copier")
+	described := box.MustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "describe", "--transactional-id", "apache-copier")
 	if !strings.Contains(described, "CompleteCommit") {
 		t.Errorf("Apache's tool describes:\n%s", described)
 	}
-	if found := box.mustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "find-hanging", "--broker-id", "1"); strings.Contains(found, to) {
+	if found := box.MustRun(t, "transactions", "--bootstrap-server", broker(t).Addr, "find-hanging", "--broker-id", "1"); strings.Contains(found, to) {
 		t.Errorf("Apache's tool finds hanging:\n%s", found)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -26,13 +27,13 @@ type Member struct {
 }
 
 // NewMember returns a member, which begins to join at once.
-func NewMember(t testing.TB, name, group string, seeds []string, c *Checker, topics []string) *Member {
+func NewMember(t testing.TB, name, group string, seeds []string, c *Checker, topics []string, more ...kgo.Opt) *Member {
 	t.Helper()
 	m := &Member{name: name, group: group, checker: c, fresh: map[protocol.TopicPartition]bool{}}
-	m.client = NewClient(t, Patience(seeds,
+	m.client = NewClient(t, append(Patience(seeds,
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
-		kgo.HeartbeatInterval(200*time.Millisecond), kgo.OnPartitionsAssigned(m.assigned)))
+		kgo.HeartbeatInterval(200*time.Millisecond), kgo.OnPartitionsAssigned(m.assigned)), more...))
 	return m
 }
 
@@ -127,4 +128,25 @@ func (m *Member) commit(ctx context.Context, next map[string]map[int32]kgo.Epoch
 			}
 		}
 	})
+}
+
+// LookAtGroup tells the checker what a group has committed. An error says that
+// nobody could tell; a caller may try again.
+func LookAtGroup(ctx context.Context, admin *kadm.Client, c *Checker, group string, targets []protocol.TopicPartition) error {
+	floors := map[protocol.TopicPartition]int64{}
+	for _, tp := range targets {
+		floors[tp] = c.Floor(OffsetOf(group, tp))
+	}
+	committed, err := admin.FetchOffsets(ctx, group)
+	if err != nil {
+		return fmt.Errorf("fetch the offsets of %s: %w", group, err)
+	}
+	for tp, floor := range floors {
+		at, found := committed.Lookup(tp.Topic, tp.Partition)
+		if found && at.Err != nil {
+			return fmt.Errorf("fetch the offset of %s that %s committed: %w", tp, group, at.Err)
+		}
+		c.Looked(OffsetOf(group, tp), floor, max(0, at.At))
+	}
+	return nil
 }

@@ -16,7 +16,7 @@ import (
 
 // NewReader returns a client that reads partitions from offset 0 on. An offset
 // that the broker does not have is an error.
-func NewReader(t testing.TB, seeds []string, from []protocol.TopicPartition) *kgo.Client {
+func NewReader(t testing.TB, seeds []string, from []protocol.TopicPartition, more ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	offsets := map[string]map[int32]kgo.Offset{}
 	for _, tp := range from {
@@ -25,7 +25,8 @@ func NewReader(t testing.TB, seeds []string, from []protocol.TopicPartition) *kg
 		}
 		offsets[tp.Topic][tp.Partition] = kgo.NewOffset().At(0)
 	}
-	return NewClient(t, Patience(seeds, kgo.ConsumePartitions(offsets), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond)))
+	opts := Patience(seeds, kgo.ConsumePartitions(offsets), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))
+	return NewClient(t, append(opts, more...))
 }
 
 // Read tells the checker all that a client reads until ctx ends. done, which may

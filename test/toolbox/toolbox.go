@@ -1,6 +1,4 @@
-//go:build compat
-
-package compat
+package toolbox
 
 import (
 	"bufio"
@@ -41,18 +39,21 @@ var apacheTools = map[string]string{
 	"topics":              "org.apache.kafka.tools.TopicCommand",
 	"transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+	"leader-election":     "org.apache.kafka.tools.LeaderElectionCommand",
 	"verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
 }
 
-// toolbox is one Java machine that runs Apache's tools: see tools/Tools.java. It
+// Box is one Java machine that runs Apache's tools: see Tools.java. It
 // ends when its standard input does, with this process at the latest.
-type toolbox struct {
+type Box struct {
 	process *os.Process
 	in      io.Writer
 	out     *bufio.Reader
 }
 
-var openToolbox = sync.OnceValues(func() (*toolbox, error) {
+// Open starts the machine, the first time, and returns it: all tests share it, and
+// one uses it at a time.
+var Open = sync.OnceValues(func() (*Box, error) {
 	libs, err := brokers.Jars()
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ var openToolbox = sync.OnceValues(func() (*toolbox, error) {
 		return nil, err
 	}
 	cmd := exec.Command("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-		"-cp", filepath.Join(libs, "*"), filepath.Join(tree, "test", "compat", "tools", "Tools.java"))
+		"-cp", filepath.Join(libs, "*"), filepath.Join(tree, "test", "toolbox", "Tools.java"))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -75,28 +76,20 @@ var openToolbox = sync.OnceValues(func() (*toolbox, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &toolbox{process: cmd.Process, in: in, out: bufio.NewReader(out)}, nil
+	return &Box{process: cmd.Process, in: in, out: bufio.NewReader(out)}, nil
 })
-
-// tools returns the machine that all tests share; one test uses it at a time.
-func tools(t *testing.T) *toolbox {
-	t.Helper()
-	box, err := openToolbox()
-	needs(t, "Apache's tools", err)
-	return box
-}
 
 // toolLimit bounds how long one tool may run.
 const toolLimit = time.Minute
 
-// run returns what a tool printed and its exit status.
-func (b *toolbox) run(name, input string, args ...string) (printed string, status int, err error) {
+// Run returns what a tool printed and its exit status.
+func (b *Box) Run(name, input string, args ...string) (printed string, status int, err error) {
 	class, known := apacheTools[name]
 	if !known {
 		return "", 0, fmt.Errorf("no tool is called %s", name)
 	}
 	if strings.HasPrefix(name, "verifiable-") {
-		return runAlone(class, args) // it has more to say when its process ends
+		return RunAlone(class, args) // it has more to say when its process ends
 	}
 	killer := time.AfterFunc(toolLimit, func() { _ = b.process.Kill() })
 	defer killer.Stop()
@@ -107,7 +100,7 @@ func (b *toolbox) run(name, input string, args ...string) (printed string, statu
 	return printed, status, nil
 }
 
-func (b *toolbox) ask(words, input string) (printed string, status int, err error) {
+func (b *Box) ask(words, input string) (printed string, status int, err error) {
 	if _, err := fmt.Fprintf(b.in, "%s\n%s\n", words, base64.StdEncoding.EncodeToString([]byte(input))); err != nil {
 		return "", 0, err
 	}
@@ -120,8 +113,8 @@ func (b *toolbox) ask(words, input string) (printed string, status int, err erro
 	return string(all), status, err
 }
 
-// runAlone runs a tool as a process of its own.
-func runAlone(class string, args []string) (printed string, status int, err error) {
+// RunAlone runs a tool as a process of its own.
+func RunAlone(class string, args []string) (printed string, status int, err error) {
 	cmd, err := brokers.Tool(class, args...)
 	if err != nil {
 		return "", 0, err
@@ -136,15 +129,15 @@ func runAlone(class string, args []string) (printed string, status int, err erro
 	return string(out), 0, err
 }
 
-// mustRun returns what a tool printed, and fails the test where it failed.
-func (b *toolbox) mustRun(t *testing.T, name string, args ...string) string {
+// MustRun returns what a tool printed, and fails the test where it failed.
+func (b *Box) MustRun(t testing.TB, name string, args ...string) string {
 	t.Helper()
-	printed, status, err := b.run(name, "", args...)
+	printed, status, err := b.Run(name, "", args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status != 0 {
-		t.Fatalf("%s %s ended with %d:\n%s", name, strings.Join(args, " "), status, tail(printed))
+		t.Fatalf("%s %s ended with %d:\n%s", name, strings.Join(args, " "), status, printed[max(0, len(printed)-2000):])
 	}
 	return printed
 }

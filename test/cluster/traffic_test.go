@@ -1,0 +1,126 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/history"
+)
+
+// traffic is clients at work: producers of every kind that waits for all replicas,
+// a reader, and members of consumer groups.
+type traffic struct {
+	t       *testing.T
+	cluster *brokers.Cluster
+	checker *history.Checker
+	targets []protocol.TopicPartition
+	acked   atomic.Int64
+	groups  []string
+	calm    context.CancelFunc
+	working sync.WaitGroup
+	failed  chan error
+}
+
+func startTraffic(t *testing.T, c *brokers.Cluster, targets []protocol.TopicPartition) *traffic {
+	t.Helper()
+	ctx, calm := context.WithCancel(context.Background())
+	t.Cleanup(calm)
+	tr := &traffic{
+		t: t, cluster: c, checker: history.NewChecker(history.IdempotentKinds()...), targets: targets, calm: calm, failed: make(chan error, 100),
+	}
+	for id, kind := range history.Kinds {
+		if !kind.AllReplicas {
+			continue
+		}
+		p := history.NewProducer(t, id, c.Seeds(), tr.checker, targets, func() { tr.acked.Add(1) }, hasty...)
+		tr.work(func() error { return p.Run(ctx, rand.New(rand.NewPCG(1, uint64(id)))) })
+	}
+	reader := history.NewReader(t, c.Seeds(), targets, hasty...)
+	tr.work(func() error { return history.Read(ctx, reader, "the reader", tr.checker, nil) })
+	topics := map[string]bool{}
+	for _, tp := range targets {
+		topics[tp.Topic] = true
+	}
+	for topic := range topics {
+		for range 2 {
+			tr.join(ctx, "readers of "+topic, topic)
+		}
+	}
+	tr.awaitProgress()
+	return tr
+}
+
+func (tr *traffic) join(ctx context.Context, group, topic string) {
+	name := fmt.Sprintf("member %d of %s", len(tr.groups), group)
+	m := history.NewMember(tr.t, name, group, tr.cluster.Seeds(), tr.checker, []string{topic}, hasty...)
+	tr.groups = append(tr.groups, group)
+	tr.work(func() error { return m.Run(ctx) })
+}
+
+// work runs a client and keeps its error.
+func (tr *traffic) work(client func() error) {
+	tr.working.Go(func() {
+		if err := client(); err != nil {
+			tr.failed <- err
+		}
+	})
+}
+
+// awaitProgress waits until producers are acknowledged again, and looks at what
+// groups have committed.
+func (tr *traffic) awaitProgress() {
+	tr.t.Helper()
+	before := tr.acked.Load()
+	err := eventually(tr.t.Context(), func() error {
+		if tr.acked.Load() < before+50 {
+			return errNotYet
+		}
+		return nil
+	})
+	tr.reportFailures()
+	if err != nil {
+		tr.t.Fatalf("producers do not go on: %v", err)
+	}
+}
+
+// look compares what the cluster says of the groups with what it confirmed.
+func (tr *traffic) look() {
+	tr.t.Helper()
+	adm := admin(tr.t, tr.cluster)
+	for _, group := range tr.groups {
+		must(tr.t, eventually(tr.t.Context(), func() error { return history.LookAtGroup(tr.t.Context(), adm, tr.checker, group, tr.targets) }))
+	}
+}
+
+func (tr *traffic) reportFailures() {
+	for {
+		select {
+		case err := <-tr.failed:
+			tr.t.Error(err)
+		default:
+			return
+		}
+	}
+}
+
+// stop lets all clients end and reads all again.
+func (tr *traffic) stop() {
+	tr.t.Helper()
+	tr.calm()
+	tr.working.Wait()
+	tr.reportFailures()
+	tr.look()
+	history.ReadAll(tr.t, tr.cluster.Seeds(), tr.checker, tr.targets)
+	report(tr.t, tr.checker)
+	if tr.checker.Tally().Confirmed == 0 {
+		tr.t.Error("no group committed anything")
+	}
+}
