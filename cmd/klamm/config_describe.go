@@ -5,6 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 func newConfigDescribeCommand(env *environment) *cobra.Command {
@@ -69,7 +71,7 @@ func (e *environment) showConfigs(target configTarget, configs []kadm.Config, al
 		return err
 	}
 	if left := len(configs) - len(shown); left > 0 && output == "table" {
-		e.note("%s of %s left out: --all shows them.", counted(int64(left), "default", "defaults"), target)
+		e.note("%s of %s left out: --all shows them.", quantity.Counted(int64(left), "default", "defaults"), target)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // groupReset is what `klamm group reset` is asked for.
@@ -129,7 +131,7 @@ func (e *environment) resetGroup(ctx context.Context, admin *kadm.Client, group 
 	}
 	if view.state != stateEmpty && view.state != stateDead {
 		return fmt.Errorf("group %s is %s with %s: offsets can be reset only when it has none. Stop them first; see `klamm group describe %s`",
-			group, view.state, counted(int64(len(view.members)), "member", "members"), group)
+			group, view.state, quantity.Counted(int64(len(view.members)), "member", "members"), group)
 	}
 	committed, err := committedOffsets(ctx, admin, group)
 	if err != nil {

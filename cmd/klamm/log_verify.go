@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/klamm-io/klamm/internal/quantity"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -54,7 +55,7 @@ partition, or a single .log file.`,
 		}
 		if n := v.Problems; n > 0 {
 			return fmt.Errorf("%s. A broker answers CORRUPT_MESSAGE for what it cannot read; restore it from a replica or a backup",
-				counted(int64(n), "problem", "problems"))
+				quantity.Counted(int64(n), "problem", "problems"))
 		}
 		return nil
 	}
@@ -100,10 +101,10 @@ func (e *environment) showVerification(v *verification, output outputFormat) err
 		}
 	}
 	if more := v.Problems - len(v.Findings); more > 0 {
-		fmt.Fprintf(e.out, "… and %s more\n", groupDigits(int64(more)))
+		fmt.Fprintf(e.out, "… and %s more\n", quantity.Digits(int64(more)))
 	}
 	_, err := fmt.Fprintf(e.out, "verified %s, %s, %s, %s, %s\n",
-		counted(int64(v.Partitions), "partition", "partitions"), counted(int64(v.Segments), "segment", "segments"),
-		counted(v.Batches, "batch", "batches"), counted(v.Records, "record", "records"), byteSize(float64(v.Bytes)))
+		quantity.Counted(int64(v.Partitions), "partition", "partitions"), quantity.Counted(int64(v.Segments), "segment", "segments"),
+		quantity.Counted(v.Batches, "batch", "batches"), quantity.Counted(v.Records, "record", "records"), quantity.Bytes(float64(v.Bytes)))
 	return err
 }

@@ -58,19 +58,3 @@ func TestTableAlignsAndMarksWhatIsMissing(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
-
-func TestGroupDigits(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 336776: "336,776", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
-		if got := groupDigits(n); got != want {
-			t.Errorf("groupDigits(%d) = %s, want %s", n, got, want)
-		}
-	}
-}
-
-func TestByteSize(t *testing.T) {
-	for n, want := range map[float64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 102_900_000: "102.9 MB"} {
-		if got := byteSize(n); got != want {
-			t.Errorf("byteSize(%f) = %s, want %s", n, got, want)
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // itoa spares conversions at the many places where Kafka's numbers are int32.
@@ -34,7 +36,7 @@ func partitionsOf(ctx context.Context, admin *kadm.Client, topic string, only []
 	all := details[topic].Partitions.Numbers()
 	for _, p := range only {
 		if !slices.Contains(all, p) {
-			return nil, fmt.Errorf("topic %s has %s: there is no partition %d", topic, counted(int64(len(all)), "partition", "partitions"), p)
+			return nil, fmt.Errorf("topic %s has %s: there is no partition %d", topic, quantity.Counted(int64(len(all)), "partition", "partitions"), p)
 		}
 	}
 	if len(only) > 0 {

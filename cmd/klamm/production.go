@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // flushTimeout is how long records that were read already may take to arrive
@@ -122,7 +124,7 @@ func (p *production) refusal(r *kgo.Record, err error) error {
 	if errors.Is(err, context.Canceled) { // by giveUpWhenStuck
 		return fmt.Errorf("produce to %s-%d: no broker took a record within %s", r.Topic, r.Partition, deliveryTimeout)
 	}
-	return fmt.Errorf("produce to %s-%d: %s (record of %s bytes)", r.Topic, r.Partition, reason(err, ""), groupDigits(int64(len(r.Key)+len(r.Value))))
+	return fmt.Errorf("produce to %s-%d: %s (record of %s bytes)", r.Topic, r.Partition, reason(err, ""), quantity.Digits(int64(len(r.Key)+len(r.Value))))
 }
 
 // flushRest lets arrive what is on its way after the user ended the work.
@@ -131,7 +133,7 @@ func (p *production) flushRest() {
 	defer cancel()
 	if err := p.client.Flush(ctx); err != nil {
 		p.env.note("klamm: %s did not arrive within %s",
-			counted(p.client.BufferedProduceRecords(), "record", "records"), flushTimeout)
+			quantity.Counted(p.client.BufferedProduceRecords(), "record", "records"), flushTimeout)
 	}
 }
 
@@ -140,8 +142,8 @@ func (p *production) summary(took time.Duration) string {
 	seconds := max(took.Seconds(), 1e-3)
 	sent, bytes := p.sent.Load(), float64(p.bytes.Load())
 	return fmt.Sprintf("produced %s (%s) to %s in %.1f s: %s records/s, %s/s",
-		counted(sent, "record", "records"), byteSize(bytes), p.topic, seconds,
-		groupDigits(int64(float64(sent)/seconds)), byteSize(bytes/seconds))
+		quantity.Counted(sent, "record", "records"), quantity.Bytes(bytes), p.topic, seconds,
+		quantity.Digits(int64(float64(sent)/seconds)), quantity.Bytes(bytes/seconds))
 }
 
 // showProgress rewrites one line on a terminal several times a second, or

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // maxLine bounds a line of input, so that a file that has none does not take
@@ -57,7 +59,7 @@ func (r *lineReader) next() ([]byte, error) {
 	case err == nil:
 		return nil, io.EOF
 	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("line %d is longer than %s", r.line+1, byteSize(maxLine))
+		return nil, fmt.Errorf("line %d is longer than %s", r.line+1, quantity.Bytes(maxLine))
 	}
 	return nil, fmt.Errorf("line %d: %w", r.line+1, err)
 }

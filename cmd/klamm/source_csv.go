@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // csvSource takes each row as a JSON object, whose names are those of the
@@ -68,7 +70,7 @@ func (s *csvSource) next() (*kgo.Record, error) {
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
 		line, _ := s.reader.FieldPos(0)
-		return nil, fmt.Errorf("line %d: it has %s, the first line %d", line, counted(int64(len(row)), "field", "fields"), len(s.names))
+		return nil, fmt.Errorf("line %d: it has %s, the first line %d", line, quantity.Counted(int64(len(row)), "field", "fields"), len(s.names))
 	case err != nil:
 		return nil, err
 	}

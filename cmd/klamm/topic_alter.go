@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // topicAlteration is what `klamm topic alter` is asked for.
@@ -88,7 +90,7 @@ func (a *topicAlteration) grow(ctx context.Context, env *environment, admin *kad
 			failed.add("%w", topicFailure(ctx, admin, "add partitions to", topic, r.Err, r.ErrMessage))
 			continue
 		}
-		fmt.Fprintf(env.out, "topic %s %s %s\n", topic, done, counted(int64(a.partitions), "partition", "partitions"))
+		fmt.Fprintf(env.out, "topic %s %s %s\n", topic, done, quantity.Counted(int64(a.partitions), "partition", "partitions"))
 	}
 	return failed.err()
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/internal/quantity"
 )
 
 // topicCreation is what `klamm topic create` is asked for.
@@ -77,13 +79,5 @@ func topicSize(partitions int32, replication int16) string {
 	if partitions < 1 {
 		return "size not told"
 	}
-	return fmt.Sprintf("%s, %s", counted(int64(partitions), "partition", "partitions"), counted(int64(replication), "replica", "replicas"))
-}
-
-// counted puts a number before the word for one or for many.
-func counted(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return groupDigits(n) + " " + many
+	return fmt.Sprintf("%s, %s", quantity.Counted(int64(partitions), "partition", "partitions"), quantity.Counted(int64(replication), "replica", "replicas"))
 }
