@@ -62,27 +62,3 @@ func (q *Quorum) claimRecords(img *metadata.Image) ([]metadata.Record, error) {
 	}
 	return records, nil
 }
-
-// awaitClaim waits until this node, alone, decides.
-func (q *Quorum) awaitClaim() error {
-	for {
-		q.mu.Lock()
-		failed, changed := q.failed, q.changed
-		q.mu.Unlock()
-		if failed != nil {
-			return failed
-		}
-		if img := q.Image(); img.ControllerID == q.config.NodeID && q.caughtUp() {
-			return nil
-		}
-		<-changed
-	}
-}
-
-// caughtUp reports whether this node leads and has applied all that was decided
-// before.
-func (q *Quorum) caughtUp() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.leader.id == q.config.NodeID && q.state.Load().term == q.leader.term
-}

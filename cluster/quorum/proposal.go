@@ -14,9 +14,9 @@ type proposal struct {
 	decision []byte
 	voter    metadata.Record // a VoterAdded or VoterRemoved, nil for all other decisions
 
-	index   uint64          // that raft gave it, 0 for none yet; guarded by Quorum.mu
-	image   *metadata.Image // with it; set before the outcome is nil
-	outcome chan error      // has room for the one word that it gets
+	index   uint64     // that raft gave it, 0 for none yet; guarded by Quorum.mu
+	after   *state     // where the cluster stands with it; set before the outcome is nil
+	outcome chan error // has room for the one word that it gets
 }
 
 // errLeadLost ends a proposal whose fate this node does not know.
@@ -53,9 +53,12 @@ func (q *Quorum) giveUp(err error) {
 	}
 }
 
-// settle ends the pending proposal if the entry of its index was applied.
+// settle notes that s was observed, and ends the pending proposal if the entry of
+// its index is in it.
 func (q *Quorum) settle(s *state) {
 	q.mu.Lock()
+	q.applied = int64(s.index)
+	q.announce()
 	p := q.pending
 	if p == nil || p.index == 0 || p.index > s.index {
 		q.mu.Unlock()
@@ -64,7 +67,7 @@ func (q *Quorum) settle(s *state) {
 	q.pending = nil
 	q.mu.Unlock()
 	if p.index == s.index && p.term == s.term {
-		p.image = s.image
+		p.after = s
 		p.outcome <- nil
 		return
 	}

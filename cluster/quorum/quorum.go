@@ -107,7 +107,8 @@ type Quorum struct {
 	// Guarded by mu.
 	observers  []func(*metadata.Image, *metadata.Delta) // only grows
 	leader     leadership
-	changed    chan struct{} // closed and replaced when leader or state changes
+	applied    int64         // offset behind the last decision that the observers have seen
+	changed    chan struct{} // closed and replaced when leader, state or applied changes
 	pending    *proposal     // the decision that raft has and that is not applied
 	unwritable error         // why the last write failed, nil where it did not
 	failed     error         // why this node takes no more part
@@ -147,7 +148,7 @@ func Open(c Config, deps Deps) (*Quorum, error) {
 	q.turn <- struct{}{}
 	q.replica.start()
 	if q.alone() {
-		if err := q.awaitClaim(); err != nil {
+		if _, err := q.AwaitLead(context.Background()); err != nil {
 			return nil, errors.Join(err, q.Close())
 		}
 	}
@@ -171,6 +172,7 @@ func (q *Quorum) load(deps Deps) error {
 		return err
 	}
 	q.state.Store(s)
+	q.applied = int64(s.index)
 	q.due.Store(q.interval(size))
 	q.replica, err = newReplica(q, deps, s)
 	return err
@@ -186,12 +188,13 @@ func (q *Quorum) otherCluster(id string) error {
 
 // alone reports whether this node decides without anyone.
 func (q *Quorum) alone() bool {
-	voters := q.voters()
+	voters := q.Voters()
 	return len(voters) == 1 && voters[0].ID == q.config.NodeID
 }
 
-// voters are those agreed on, or those that a new cluster begins with.
-func (q *Quorum) voters() []metadata.Voter {
+// Voters are those agreed on, or those that a new cluster begins with, sorted by
+// id in the first case.
+func (q *Quorum) Voters() []metadata.Voter {
 	var agreed []metadata.Voter
 	for v := range q.Image().Voters() {
 		agreed = append(agreed, *v)
@@ -200,27 +203,6 @@ func (q *Quorum) voters() []metadata.Voter {
 		return q.config.Voters
 	}
 	return agreed
-}
-
-// Image is the metadata as it stands: decided, durable, and observed or about to
-// be.
-func (q *Quorum) Image() *metadata.Image { return q.state.Load().image }
-
-// Leader is the node that decides, as far as this one knows, -1 for none, and in
-// which epoch.
-func (q *Quorum) Leader() (id, epoch int32) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.leader.id, int32(q.leader.term)
-}
-
-// Observe lets fn hear of every decision that comes after the image it returns,
-// in order, before the Propose that made it returns.
-func (q *Quorum) Observe(fn func(*metadata.Image, *metadata.Delta)) *metadata.Image {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.observers = append(q.observers, fn)
-	return q.Image()
 }
 
 // Propose takes a decision, where this node leads the quorum: decide is called
@@ -234,15 +216,26 @@ func (q *Quorum) Observe(fn func(*metadata.Image, *metadata.Delta)) *metadata.Im
 // KAFKA_STORAGE_ERROR and nothing is applied; if this node loses the lead
 // meanwhile, it is NOT_CONTROLLER, and the decision may yet turn out to be taken.
 func (q *Quorum) Propose(ctx context.Context, decide func(*metadata.Image) ([]metadata.Record, error)) (*metadata.Image, error) {
+	img, _, err := q.ProposeAt(ctx, decide)
+	return img, err
+}
+
+// ProposeAt is Propose, and tells at which offset the image that it returns stands:
+// whoever has applied up to there has seen the decision.
+func (q *Quorum) ProposeAt(ctx context.Context, decide func(*metadata.Image) ([]metadata.Record, error)) (img *metadata.Image, offset int64, err error) {
 	if err := q.take(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { q.turn <- struct{}{} }()
 	term, err := q.leading(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return q.decide(term, decide)
+	after, err := q.decide(term, decide)
+	if err != nil {
+		return nil, 0, err
+	}
+	return after.image, int64(after.index), nil
 }
 
 func (q *Quorum) take(ctx context.Context) error {
@@ -264,7 +257,7 @@ func (q *Quorum) leading(ctx context.Context) (term uint64, err error) {
 	for tried := false; ; {
 		q.mu.Lock()
 		leader, failed, unwritable, changed := q.leader, q.failed, q.unwritable, q.changed
-		caughtUp := q.state.Load().term == leader.term
+		leads := q.leads()
 		q.mu.Unlock()
 		switch {
 		case failed != nil:
@@ -274,7 +267,7 @@ func (q *Quorum) leading(ctx context.Context) (term uint64, err error) {
 		case unwritable != nil:
 			tried = true // there may be room again
 			q.replica.retry()
-		case leader.id == q.config.NodeID && caughtUp:
+		case leads:
 			return leader.term, nil
 		case leader.id != q.config.NodeID && !q.alone():
 			return 0, fmt.Errorf("node %d leads the quorum, not this one: %w", leader.id, kerr.NotController)
@@ -291,16 +284,16 @@ func (q *Quorum) leading(ctx context.Context) (term uint64, err error) {
 
 // decide takes a decision in a term that this node leads. The caller holds the
 // turn.
-func (q *Quorum) decide(term uint64, decide func(*metadata.Image) ([]metadata.Record, error)) (*metadata.Image, error) {
-	before := q.Image()
-	records, err := decide(before)
+func (q *Quorum) decide(term uint64, decide func(*metadata.Image) ([]metadata.Record, error)) (*state, error) {
+	before := q.state.Load()
+	records, err := decide(before.image)
 	if err != nil {
 		return nil, err
 	}
 	if len(records) == 0 {
 		return before, nil
 	}
-	if _, _, err := before.Apply(records); err != nil {
+	if _, _, err := before.image.Apply(records); err != nil {
 		return nil, fmt.Errorf("a decision does not fit the metadata that it was taken on: %w", err)
 	}
 	// What Apply was given belongs to its image, which is not that of the decision.
@@ -315,7 +308,7 @@ func (q *Quorum) decide(term uint64, decide func(*metadata.Image) ([]metadata.Re
 	if err := <-p.outcome; err != nil {
 		return nil, err
 	}
-	return p.image, nil
+	return p.after, nil
 }
 
 // Close waits for the decision that is being taken, and leaves the quorum; none

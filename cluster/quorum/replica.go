@@ -70,7 +70,7 @@ func newReplica(q *Quorum, deps Deps, s *state) (*replica, error) {
 		lostLead: make(chan int32, 1), asks: make(chan chan raft.Status), again: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	var err error
-	if r.storage, err = openStorage(q.journal, s, q.voters()); err != nil {
+	if r.storage, err = openStorage(q.journal, s, q.Voters()); err != nil {
 		return nil, err
 	}
 	return r, r.boot()
@@ -209,7 +209,7 @@ func (r *replica) doubt(node int32) {
 		return
 	}
 	r.standIn = 1
-	for _, v := range r.quorum.voters() {
+	for _, v := range r.quorum.Voters() {
 		if v.ID < r.quorum.config.NodeID && v.ID != node {
 			r.standIn += 2
 		}

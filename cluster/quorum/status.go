@@ -41,7 +41,7 @@ func (q *Quorum) statusOf(s raft.Status) (Status, error) {
 		return Status{}, fmt.Errorf("node %d leads the quorum, as far as this one knows: %w", nodeOf(s.Lead), kerr.NotLeaderForPartition)
 	}
 	told := Status{Leader: q.config.NodeID, Epoch: int32(s.HardState.GetTerm()), HighWatermark: int64(s.HardState.GetCommit())}
-	for _, v := range q.voters() {
+	for _, v := range q.Voters() {
 		told.Voters = append(told.Voters, VoterStatus{ID: v.ID, DirectoryID: v.DirectoryID, LogEnd: int64(s.Progress[raftID(v.ID)].Match)})
 	}
 	return told, nil

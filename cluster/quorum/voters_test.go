@@ -216,7 +216,7 @@ func TestVotersDecideTogether(t *testing.T) {
 			t.Errorf("%d nodes lead", leaders)
 		}
 		v.agree()
-		if got := fmt.Sprint(v.nodes[0].voters()); got != fmt.Sprint(v.nodes[0].config.Voters) {
+		if got := fmt.Sprint(v.nodes[0].Voters()); got != fmt.Sprint(v.nodes[0].config.Voters) {
 			t.Errorf("the voters agreed on are %s", got)
 		}
 	})
