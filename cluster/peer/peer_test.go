@@ -365,7 +365,7 @@ func TestWhoeverListensThere(t *testing.T) {
 	for name, says := range map[string]string{
 		"hangs up":      "",
 		"speaks HTTP":   "HTTP/1.1 400 Bad Request\r\n\r\n",
-		"answers other": "\x00\x00\x00\x04\x00\x00\x00\x09",
+		"answers other": "\x00\x00\x00\x0c\x00\x00\x00\x09\x00\x00\xff\xff\x00\x00\x00\x02",
 		"answers short": "\x00\x00\x00\x05\x00\x00\x00\x00\x01",
 	} {
 		t.Run(name, func(t *testing.T) {

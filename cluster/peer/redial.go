@@ -7,6 +7,9 @@ const (
 	backoffLeast = 20 * time.Millisecond
 	backoffMost  = 500 * time.Millisecond
 	watchMost    = 100 * time.Millisecond // where the node is watched
+	// A process that dies may close a connection before it closes what it listens on: who
+	// connects between the two is hung up on. So what became of it is asked again soon.
+	lostLeast = 2 * time.Millisecond
 	// A connection that ends sooner than steady does not count as one that was lost, so
 	// that a node that hangs up at once is not dialed in a loop.
 	steady = 100 * time.Millisecond
@@ -40,7 +43,11 @@ func (r *redial) backoff() time.Duration {
 	if r.failures == 0 {
 		return 0
 	}
-	return min(backoffMost, backoffLeast<<min(r.failures-1, 10))
+	least := backoffLeast
+	if r.lost {
+		least = lostLeast
+	}
+	return min(backoffMost, least<<min(r.failures-1, 10))
 }
 
 func (r *redial) failed(now time.Time, refused bool) {

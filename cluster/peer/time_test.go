@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -87,6 +88,23 @@ func TestASlowNodeIsNotSilent(t *testing.T) {
 			}
 		}
 		close(turns)
+	})
+}
+
+// Nor is one that sends a large answer over a slow line.
+func TestASlowAnswerIsNotSilence(t *testing.T) {
+	inBubble(t, config, func(t *testing.T, h *harness, network *piped) {
+		network.up("b", &fakeNode{id: 2, handle: func(r *request) {
+			large := (&node.ReadMetadataResponse{HighWatermark: 7, Snapshot: make([]byte, 3*piece)}).AppendTo(nil)
+			r.conn.Write(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(4+len(large))), uint32(r.CorrelationID)))
+			for part := range slices.Chunk(large, piece) {
+				time.Sleep(1500 * time.Millisecond)
+				r.conn.Write(part)
+			}
+		}})
+		if got, err := h.read(t.Context(), Target{2, "b", LaneQuorum}, 1); err != nil || got != 7 {
+			t.Errorf("got %d, %v", got, err)
+		}
 	})
 }
 
@@ -198,6 +216,45 @@ func TestAWatchedNodeIsTriedAgain(t *testing.T) {
 		h.expect(event{2, LaneWatch, "broken"}, event{2, LaneWatch, "refused"})
 		synctest.Wait()
 		expectDials(t, network, "1.35s b")
+	})
+}
+
+// A node that is not watched and whose connection breaks is asked for until it is known
+// what became of it: whoever connects while its process dies is hung up on.
+func TestALostNodeIsAskedFor(t *testing.T) {
+	inBubble(t, config, func(t *testing.T, h *harness, network *piped) {
+		n := &fakeNode{id: 2, handle: echo}
+		network.up("b", n)
+		h.expectRead(Target{2, "b", LaneControl}, 1)
+		time.Sleep(time.Second)
+		n.greet = func(*node.HelloRequest) *node.HelloResponse {
+			go n.hangUp()
+			return nil
+		}
+		n.hangUp()
+		time.Sleep(5 * time.Millisecond)
+		network.up("b", nil)
+		time.Sleep(time.Minute)
+		expectDials(t, network, "0s b", "1s b", "1.002s b", "1.006s b")
+		h.expect(event{2, LaneControl, "reached"}, event{2, LaneControl, "broken"},
+			event{2, LaneControl, "broken"}, event{2, LaneControl, "broken"}, event{2, LaneControl, "refused"})
+		h.expectQuiet()
+	})
+}
+
+// A node that never says what became of it is not asked for ever.
+func TestALostNodeIsForgotten(t *testing.T) {
+	inBubble(t, config, func(t *testing.T, h *harness, network *piped) {
+		n := &fakeNode{id: 2, handle: echo}
+		network.up("b", n)
+		h.expectRead(Target{2, "b", LaneControl}, 1)
+		time.Sleep(time.Second)
+		n.greet = func(*node.HelloRequest) *node.HelloResponse { return nil }
+		n.hangUp()
+		time.Sleep(time.Minute)
+		if got := len(network.dials()); got < 5 || got > 11 {
+			t.Errorf("dialed %d times", got)
+		}
 	})
 }
 
@@ -334,8 +391,8 @@ func TestANodeThatHangsUp(t *testing.T) {
 		}()
 		h.Watch([]Target{{2, "b", LaneWatch}})
 		time.Sleep(time.Second)
-		if got := len(network.dials()); got < 10 || got > 14 {
-			t.Errorf("%d attempts in 1 s, want one every 100 ms", got)
+		if got := len(network.dials()); got < 10 || got > 20 {
+			t.Errorf("%d attempts in 1 s, want some, and then one every 100 ms", got)
 		}
 		h.stop()
 		close(h.events)
@@ -361,7 +418,11 @@ func TestAskingCutsTheBackoffShort(t *testing.T) {
 func TestAskingBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPiped()
-		network.up("b", &fakeNode{id: 2, handle: echo})
+		asked := 0
+		network.up("b", &fakeNode{id: 2, handle: func(r *request) {
+			asked++
+			echo(r)
+		}})
 		p := New(config, Deps{Dial: network.dial, Logger: discard})
 		to := Target{2, "b", LaneControl}
 		early, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -380,6 +441,9 @@ func TestAskingBeforeRun(t *testing.T) {
 		go p.Run(ctx)
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		if asked != 1 {
+			t.Errorf("%d requests arrive", asked)
 		}
 		stop()
 	})
