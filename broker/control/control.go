@@ -130,17 +130,16 @@ func (c *Conversation) Run(ctx context.Context) error {
 
 // follow notes who leads the quorum.
 func (c *Conversation) follow(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		l := c.leader.Load()
 		id, epoch, err := c.deps.View.AwaitLeaderChange(ctx, l.id, l.epoch)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err == nil {
+			c.ledBy(id, epoch)
+		} else if ctx.Err() == nil {
 			return fmt.Errorf("follow who leads the quorum: %w", err)
 		}
-		c.ledBy(id, epoch)
 	}
+	return nil
 }
 
 // ledBy notes who leads, and ends what waits for who did.
