@@ -26,7 +26,7 @@ type coordinatorLog struct {
 
 // Append appends one batch and returns the offset of its last record.
 func (c coordinatorLog) Append(batch record.Batch, o shard.AppendOptions) (int64, error) {
-	result, err := c.partition.Append(batch, log.AppendOptions{
+	result, err := c.partition.AppendIn(c.leaderEpoch, batch, log.AppendOptions{
 		Now: time.Now(), Origin: log.FromCoordinator, Verification: o.Verification, MarkerEpochEach: o.MarkerEpochEach,
 	})
 	if err != nil {

@@ -242,7 +242,7 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 	if t.Name != offsetsTopic {
 		return
 	}
-	if err := b.groups.Lead(tp.Partition, coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()}); err != nil {
+	if err := b.groups.Lead(tp.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})(); err != nil {
 		b.logger.Error("groups are not served; restore the partition's folder from a backup, or stop the broker and move it away: its groups begin anew then",
 			"partition", tp.String(), "err", err)
 	}
@@ -253,7 +253,7 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 // any partition.
 func (b *Broker) leadTxns() {
 	for _, p := range b.partitions.Topic(txnTopic) {
-		if err := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()}); err != nil {
+		if err := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})(); err != nil {
 			b.logger.Error("transactions are not served; restore the partition's folder from a backup, or stop the broker and move it away: its transactional ids begin anew then",
 				"partition", p.String(), "err", err)
 		}

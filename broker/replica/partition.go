@@ -139,10 +139,24 @@ func (p *Partition) CheckEpoch(believed int32) error {
 // Append appends records as the leader. The batches in records are changed in
 // place: they get their offsets and the leader epoch.
 func (p *Partition) Append(records []byte, o log.AppendOptions) (log.AppendResult, error) {
+	return p.appendAs(p.leading.Load(), records, o)
+}
+
+// AppendIn is Append for who has read all that the partition has: it appends only
+// while this node leads in the leader epoch in which that was read.
+func (p *Partition) AppendIn(leaderEpoch int32, records []byte, o log.AppendOptions) (log.AppendResult, error) {
+	lead := p.leading.Load()
+	if lead != nil && lead.epoch != leaderEpoch {
+		lead = nil
+	}
+	return p.appendAs(lead, records, o)
+}
+
+// appendAs appends in a leadership, nil for none.
+func (p *Partition) appendAs(lead *leadership, records []byte, o log.AppendOptions) (log.AppendResult, error) {
 	if p.deleted.Load() {
 		return log.AppendResult{}, kerr.UnknownTopicOrPartition
 	}
-	lead := p.leading.Load()
 	if lead == nil {
 		return log.AppendResult{}, p.notLed()
 	}

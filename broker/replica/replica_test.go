@@ -56,10 +56,14 @@ func lead(t *testing.T, s *Set, partition int32) *Partition {
 	return s.Add(tp, flightsID, 3, l)
 }
 
-func appendOne(p *Partition) (log.AppendResult, error) {
+func oneRecord() (record.Batch, error) {
 	b := record.NewBuilder()
 	b.Append(time.Now().UnixMilli(), nil, []byte("value"))
-	batch, err := b.Build(nil)
+	return b.Build(nil)
+}
+
+func appendOne(p *Partition) (log.AppendResult, error) {
+	batch, err := oneRecord()
 	if err != nil {
 		return log.AppendResult{}, err
 	}
@@ -153,6 +157,23 @@ func TestEpochFencing(t *testing.T) {
 	}
 	if epoch := p.Log().EpochAt(0); epoch != 3 {
 		t.Errorf("what the leader of epoch 3 appends is of epoch %d", epoch)
+	}
+}
+
+// TestAppendIn: who read the partition in one leader epoch appends in no other.
+func TestAppendIn(t *testing.T) {
+	p := lead(t, NewSet(), 0)
+	one, err := oneRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, epoch := range []int32{2, 4, -1} {
+		if _, err := p.AppendIn(epoch, one, log.AppendOptions{Now: time.Now()}); !errors.Is(err, kerr.NotLeaderForPartition) {
+			t.Errorf("led in epoch 3, appended in epoch %d: %v", epoch, err)
+		}
+	}
+	if _, err := p.AppendIn(3, one, log.AppendOptions{Now: time.Now()}); err != nil || p.Log().End() != 1 {
+		t.Errorf("in epoch 3: %v, the log ends at %d", err, p.Log().End())
 	}
 }
 

@@ -97,7 +97,7 @@ func newGroups() *Groups {
 
 func lead(t *testing.T, l Log) *Groups {
 	g := newGroups()
-	if err := g.Lead(0, l); err != nil {
+	if err := g.Lead(0, 1, l)(); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -203,7 +203,7 @@ func TestLoad(t *testing.T) {
 		log.opened = make(chan struct{})
 		g := newGroups()
 		loaded := make(chan error, 1)
-		go func() { loaded <- g.Lead(0, log) }()
+		go func() { loaded <- g.Lead(0, 1, log)() }()
 		synctest.Wait()
 		early := expect[*kmsg.OffsetCommitResponse](t)
 		g.OffsetCommit(commitOf(6), Client{}, early.take)
@@ -225,7 +225,7 @@ func TestLoad(t *testing.T) {
 
 		log.broken = errors.New("a disk that fails")
 		g = newGroups()
-		if err := g.Lead(0, log); !errors.Is(err, log.broken) {
+		if err := g.Lead(0, 1, log)(); !errors.Is(err, log.broken) {
 			t.Errorf("a log that cannot be read: %v", err)
 		}
 		late := expect[*kmsg.OffsetCommitResponse](t)
@@ -265,7 +265,7 @@ func TestResign(t *testing.T) {
 
 		log.opened = make(chan struct{})
 		g = newGroups()
-		go g.Lead(0, log)
+		go g.Lead(0, 1, log)()
 		synctest.Wait()
 		p, err := g.of("g")
 		if err != nil {

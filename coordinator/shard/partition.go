@@ -41,47 +41,80 @@ type unloader interface {
 	Unload() step.Output
 }
 
-// partition is the coordinator of one partition of its topic.
+// partition is the coordinator of one partition of its topic, in one leader epoch.
 type partition[M machine] struct {
+	epoch  int32
 	log    Log
 	logger *slog.Logger
 	act    func(step.Effect) // does what the machine wants done; nil where it wants nothing
+	// term lasts until the partition is given up: what runs for it ends then.
+	term context.Context
+	end  context.CancelFunc
 
 	mu sync.Mutex
 	// Guarded by mu. While it loads, the machine is the loader's.
-	machine  M
-	state    error // nil while it serves; else what clients are told
-	appended int64 // offset of the last record that was appended, -1 for none
+	machine   M
+	state     error                 // nil while it serves; else what clients are told
+	appended  int64                 // offset of the last record that was appended, -1 for none
+	postponed []func(M) step.Output // steps to take once it is loaded
+}
+
+// newPartition returns a partition that is to be loaded.
+func newPartition[M machine](epoch int32, log Log, m M, logger *slog.Logger) *partition[M] {
+	p := &partition[M]{epoch: epoch, log: log, logger: logger, machine: m, state: kerr.CoordinatorLoadInProgress}
+	p.term, p.end = context.WithCancel(context.Background())
+	return p
 }
 
 // deliver hands a response to the request that waits for it.
 type deliver func(any)
 
-// load takes in the log, and then serves. Until then nobody else touches the
-// machine, so requests are told to come back instead of waiting for the lock.
+// load takes in the log, and then serves, unless the partition is given up
+// meanwhile. Until then nobody else touches the machine, so requests are told to come
+// back instead of waiting for the lock.
 func (p *partition[M]) load() error {
 	err := p.replayAll()
 	p.mu.Lock()
 	switch {
-	case !errors.Is(p.state, kerr.CoordinatorLoadInProgress): // given up meanwhile
+	case p.term.Err() != nil:
 		p.mu.Unlock()
 		return nil
 	case err != nil:
-		p.state = kerr.CoordinatorNotAvailable
+		p.state, p.postponed = kerr.CoordinatorNotAvailable, nil
 		p.mu.Unlock()
 		return err
 	}
 	p.state, p.appended = nil, -1
 	out := p.machine.Loaded(time.Now())
+	for _, take := range p.postponed {
+		out = then(out, func() step.Output { return take(p.machine) })
+	}
+	p.postponed = nil
 	p.finish(out)
 	return nil
 }
+
+// then lets one more step follow all those that follow from out.
+func then(out step.Output, more func() step.Output) step.Output {
+	next := out.Next
+	out.Next = more
+	if next != nil {
+		out.Next = func() step.Output { return then(next(), more) }
+	}
+	return out
+}
+
+// errGivenUp is why a load stopped that nobody waits for any more.
+var errGivenUp = errors.New("the partition is led elsewhere, or anew")
 
 // replayAll takes in everything that the log has.
 func (p *partition[M]) replayAll() error {
 	var scratch record.Scratch
 	now := time.Now()
 	return p.log.Replay(func(b record.Batch) error {
+		if p.term.Err() != nil {
+			return errGivenUp
+		}
 		if b.Attributes().Control() {
 			p.replayMarker(b, &scratch, now)
 			return nil
@@ -127,7 +160,8 @@ func (p *partition[M]) replayMarker(b record.Batch, scratch *record.Scratch, now
 func (p *partition[M]) resign() {
 	p.mu.Lock()
 	served := p.state == nil
-	p.state = kerr.NotCoordinator
+	p.state, p.postponed = kerr.NotCoordinator, nil
+	p.end()
 	var out step.Output
 	if u, ok := any(p.machine).(unloader); ok && served {
 		out = u.Unload()
@@ -152,6 +186,20 @@ func (p *partition[M]) step(take func(M) step.Output) error {
 	}
 	p.finish(take(p.machine))
 	return nil
+}
+
+// eventually takes a step, if need be once the partition is loaded; none where it is
+// not served, nor will be.
+func (p *partition[M]) eventually(take func(M) step.Output) {
+	p.mu.Lock()
+	switch {
+	case p.state == nil:
+		p.finish(take(p.machine))
+		return
+	case errors.Is(p.state, kerr.CoordinatorLoadInProgress):
+		p.postponed = append(p.postponed, take)
+	}
+	p.mu.Unlock()
 }
 
 // finish appends what a step wrote, takes the steps that follow from it, lets go

@@ -132,15 +132,6 @@ func (g *Groups) OffsetDelete(req *kmsg.OffsetDeleteRequest, _ Client, reply fun
 	}
 }
 
-// step takes a step of the coordinator that a group belongs to.
-func (g *Groups) step(groupID string, take func(*group.Coordinator) group.Output) error {
-	p, err := g.of(groupID)
-	if err != nil {
-		return err
-	}
-	return p.step(take)
-}
-
 // OffsetFetch tells what groups committed: of one group up to version 7, of
 // several after.
 func (g *Groups) OffsetFetch(req *kmsg.OffsetFetchRequest, _ Client, reply func(*kmsg.OffsetFetchResponse)) {

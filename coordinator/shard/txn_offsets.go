@@ -3,7 +3,6 @@ package shard
 import (
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/coordinator/group"
@@ -39,13 +38,10 @@ func (g *Groups) TxnOffsetCommit(req *kmsg.TxnOffsetCommitRequest, verification 
 // __consumer_offsets. done is called once, on any goroutine, when it is committed or
 // why it is not; NOT_COORDINATOR where the partition is not led here.
 func (g *Groups) EndTxn(index int32, m step.Marker, done func(error)) {
-	g.mu.RLock()
-	p := g.partitions[index]
-	g.mu.RUnlock()
-	err := error(kerr.NotCoordinator)
-	if p != nil {
-		err = p.step(func(c *group.Coordinator) group.Output {
-			return c.EndTxn(m, ticketFor(func(w group.MarkerWritten) { done(w.Err) }), time.Now())
+	p, err := g.at(index)
+	if err == nil {
+		err = p.step(func(c *group.Coordinator) step.Output {
+			return c.EndTxn(m, ticketFor(func(w group.MarkerWritten) { done(w.Err) }), time.Now()).Output
 		})
 	}
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -40,59 +39,38 @@ type TxnDeps struct {
 // Txns are the transaction coordinators of this broker, one for each partition of
 // __transaction_state that it leads. It is safe for concurrent use.
 type Txns struct {
+	led[*txn.Coordinator]
 	config TxnConfig
 	deps   TxnDeps
-
-	mu         sync.RWMutex
-	partitions map[int32]*txnPartition // guarded by mu
 }
-
-type txnPartition = partition[*txn.Coordinator]
 
 // NewTxns returns Txns that lead no partition yet.
 func NewTxns(c TxnConfig, d TxnDeps) *Txns {
-	return &Txns{config: c, deps: d, partitions: map[int32]*txnPartition{}}
+	return &Txns{led: newLed[*txn.Coordinator](c.Partitions), config: c, deps: d}
 }
 
-// Partition is the partition of __transaction_state that a transactional id
-// belongs to.
-func (t *Txns) Partition(id string) int32 { return partitionOf(id, t.config.Partitions) }
-
-// Lead makes this broker the coordinator of a partition's transactions, in a
-// leader epoch of that partition. It returns when the log is read; meanwhile
-// clients are told to come back.
-func (t *Txns) Lead(index, epoch int32, log Log) error {
+// Lead makes this broker the coordinator of a partition's transactions, in a leader
+// epoch of that partition; a former one of an earlier epoch ends. The caller is to
+// call load, on any goroutine: it returns when the log is read, or once the partition
+// is given up. Until it is read, clients are told to come back.
+func (t *Txns) Lead(index, epoch int32, log Log) (load func() error) {
 	c := t.config.Config
 	c.Epoch = epoch
-	p := &txnPartition{
-		log:     log,
-		logger:  t.deps.Logger,
-		machine: txn.New(c, t.deps.Logger),
-		state:   kerr.CoordinatorLoadInProgress,
-	}
+	p := newPartition(epoch, log, txn.New(c, t.deps.Logger), t.deps.Logger)
 	p.act = func(e step.Effect) { t.writeMarkers(p, e.(txn.WriteMarkers)) }
-	t.mu.Lock()
-	t.partitions[index] = p
-	t.mu.Unlock()
-	if err := p.load(); err != nil {
-		return fmt.Errorf("load the transactions of partition %d: %w", index, err)
+	if !t.lead(index, p) {
+		return func() error { return nil }
 	}
-	return nil
-}
-
-// Resign gives a partition's transactions up.
-func (t *Txns) Resign(index int32) {
-	t.mu.Lock()
-	p := t.partitions[index]
-	delete(t.partitions, index)
-	t.mu.Unlock()
-	if p != nil {
-		p.resign()
+	return func() error {
+		if err := p.load(); err != nil {
+			return fmt.Errorf("load the transactions of partition %d: %w", index, err)
+		}
+		return nil
 	}
 }
 
 // writeMarkers carries out a decision of p and tells it how far that got.
-func (t *Txns) writeMarkers(p *txnPartition, w txn.WriteMarkers) {
+func (t *Txns) writeMarkers(p *partition[*txn.Coordinator], w txn.WriteMarkers) {
 	t.deps.Markers.WriteMarkers(w.Marker, w.Partitions, func(written []protocol.TopicPartition, err error) {
 		if err != nil {
 			t.deps.Logger.Error("a transaction is decided and not complete; its markers are tried again",
@@ -106,49 +84,9 @@ func (t *Txns) writeMarkers(p *txnPartition, w txn.WriteMarkers) {
 	})
 }
 
-// of returns the partition that an id belongs to, if it is led here.
-func (t *Txns) of(id string) (*txnPartition, error) {
-	t.mu.RLock()
-	p := t.partitions[t.Partition(id)]
-	t.mu.RUnlock()
-	if p == nil {
-		return nil, kerr.NotCoordinator
-	}
-	return p, nil
-}
-
-func (t *Txns) all() []*txnPartition {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	all := make([]*txnPartition, 0, len(t.partitions))
-	for _, p := range t.partitions {
-		all = append(all, p)
-	}
-	return all
-}
-
 // Run lets time pass until ctx ends.
 func (t *Txns) Run(ctx context.Context) error {
-	ticks, expiry := time.NewTicker(tick), time.NewTicker(max(tick, t.config.ExpiryInterval))
-	defer ticks.Stop()
-	defer expiry.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticks.C:
-			t.stepAll(func(c *txn.Coordinator) step.Output { return c.Tick(now) })
-		case now := <-expiry.C:
-			t.stepAll(func(c *txn.Coordinator) step.Output { return c.Expire(now) })
-		}
-	}
-}
-
-// stepAll lets every partition take a step; those that do not serve need none.
-func (t *Txns) stepAll(take func(*txn.Coordinator) step.Output) {
-	for _, p := range t.all() {
-		_ = p.step(take)
-	}
+	return t.run(ctx, t.config.ExpiryInterval, (*txn.Coordinator).Tick, (*txn.Coordinator).Expire)
 }
 
 // step takes a step of the coordinator that an id belongs to. reply is called
