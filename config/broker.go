@@ -15,11 +15,36 @@ import (
 type Broker struct {
 	NodeID              int32
 	Rack                string
-	Listeners           []Endpoint // to bind
+	Listeners           []Endpoint // to bind, for clients and brokers; none where the node is no broker
 	AdvertisedListeners []Endpoint // to be reached
 	InterBrokerListener string     // the one of them that brokers use
 	HTTPListener        string     // host:port, empty for none
 	LogDirs             []string
+	MetadataLogDir      string // the folder of the cluster's metadata, mostly the first of LogDirs
+
+	Roles                   Roles
+	ControllerListenerNames []string   // that controllers are reached by, the first above all
+	ControllerListeners     []Endpoint // to bind, in that order; none where Roles is not set or the node is no controller
+	ControllerAdvertised    []Endpoint // the same to be reached
+	Voters                  []Voter    // all, where they are set once and for all; else none
+	BootstrapServers        []string   // host:port of some controllers, where voters may change
+
+	BrokerSessionTimeout         time.Duration
+	BrokerHeartbeatInterval      time.Duration // less than BrokerSessionTimeout
+	QuorumElectionTimeout        time.Duration
+	QuorumFetchTimeout           time.Duration
+	QuorumRequestTimeout         time.Duration
+	ReplicaLagMax                time.Duration
+	ReplicaFetchWait             time.Duration // at most ReplicaLagMax
+	ReplicaFetchBackoff          time.Duration
+	ReplicaFetchMinBytes         int32
+	ReplicaFetchMaxBytes         int32 // of one partition
+	ReplicaFetchResponseMaxBytes int32
+	ReplicaSelector              string // empty, or RackAwareSelector
+	LeaderImbalanceCheck         time.Duration
+	LeaderImbalancePercent       int // 0 to 100; more than this is put right
+	AutoLeaderRebalance          bool
+	ControlledShutdown           bool
 
 	MaxConnections        int
 	MaxConnectionsPerIP   int
@@ -73,7 +98,13 @@ func newBroker(values map[string]string) (*Broker, error) {
 	if err := b.fillNode(); err != nil {
 		return nil, err
 	}
+	if err := b.fillRoles(); err != nil {
+		return nil, err
+	}
 	if err := b.fillListeners(); err != nil {
+		return nil, err
+	}
+	if err := b.fillReplication(); err != nil {
 		return nil, err
 	}
 	if err := checkLags(values, "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"); err != nil {
@@ -111,9 +142,11 @@ func (b *Broker) bool(name string) bool { return strings.EqualFold(b.value(name)
 func (b *Broker) ms(name string) time.Duration { return milliseconds(b.int(name)) }
 
 // milliseconds is a duration, the longest one where there is none so long.
-func milliseconds(n int64) time.Duration {
-	const most = int64(1<<63-1) / int64(time.Millisecond)
-	return time.Duration(min(n, most)) * time.Millisecond
+func milliseconds(n int64) time.Duration { return units(n, time.Millisecond) }
+
+func units(n int64, unit time.Duration) time.Duration {
+	const longest = 1<<63 - 1
+	return time.Duration(min(n, longest/int64(unit))) * unit
 }
 
 // fillNode reads who the broker is and where it keeps its data.
@@ -133,6 +166,9 @@ func (b *Broker) fillNode() error {
 	}
 	if len(b.LogDirs) == 0 {
 		return errors.New("log.dirs: names no folder")
+	}
+	if b.MetadataLogDir = b.value("metadata.log.dir"); b.MetadataLogDir == "" {
+		b.MetadataLogDir = b.LogDirs[0]
 	}
 	return nil
 }

@@ -23,7 +23,8 @@ func TestGuideHasTheTables(t *testing.T) {
 	}
 	text := string(raw)
 	for name, table := range map[string]string{
-		"broker":    brokerTable(func(k *key) bool { return k.unused == "" && !isOwn(k) }),
+		"broker":    brokerTable(func(k *key) bool { return k.unused == "" && !isOwn(k) && !k.cluster }),
+		"cluster":   brokerTable(func(k *key) bool { return k.cluster }),
 		"own":       brokerTable(isOwn),
 		"topic":     topicTable(),
 		"group":     groupTable(),

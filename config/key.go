@@ -39,6 +39,7 @@ type key struct {
 	doc      string
 	unused   string // why nothing follows from it, where it is only shown
 	dynamic  bool   // of a broker's key: may be set at run time
+	cluster  bool   // of a broker's key: for nodes of a cluster alone, that is with process.roles
 	broker   string // of a topic's key: the broker's key that holds the default for topics
 }
 

@@ -57,24 +57,46 @@ func parseEndpoint(item string) (Endpoint, error) {
 	return Endpoint{Listener: strings.ToUpper(name), Host: host, Port: uint16(port)}, nil
 }
 
-// fillListeners reads where the broker listens and where it is reached.
+// fillListeners reads where the node listens and where it is reached.
 func (b *Broker) fillListeners() error {
 	bound, err := parseEndpoints("listeners", b.value("listeners"))
 	if err != nil {
 		return err
 	}
-	controllers := splitList(strings.ToUpper(b.value("controller.listener.names")))
-	b.Listeners = without(bound, controllers)
+	var advertised []Endpoint // as it is set, if it is
+	if list := b.value("advertised.listeners"); list != "" {
+		if advertised, err = parseEndpoints("advertised.listeners", list); err != nil {
+			return err
+		}
+	}
+	b.ControllerListenerNames = splitList(strings.ToUpper(b.value("controller.listener.names")))
+	if err := b.fillControllerListeners(bound, advertised); err != nil {
+		return err
+	}
+	b.Listeners = without(bound, b.ControllerListenerNames)
+	if !b.Roles.Broker {
+		return b.checkControllerAlone()
+	}
 	if len(b.Listeners) == 0 {
 		return errors.New("listeners: controller.listener.names has all of them; clients need one, as in PLAINTEXT://127.0.0.1:9092")
 	}
-	if err := checkProtocols(b.Listeners, b.value("listener.security.protocol.map")); err != nil {
+	for _, e := range b.Listeners {
+		if err := b.checkProtocol("listeners", e.Listener); err != nil {
+			return err
+		}
+	}
+	if b.AdvertisedListeners, err = advertise(b.Listeners, b.ControllerListenerNames, advertised); err != nil {
 		return err
 	}
-	if b.AdvertisedListeners, err = advertise(b.Listeners, controllers, b.value("advertised.listeners")); err != nil {
-		return err
-	}
+	return b.fillInterBrokerListener()
+}
+
+// fillInterBrokerListener chooses the listener that other brokers use.
+func (b *Broker) fillInterBrokerListener() error {
 	b.InterBrokerListener = b.AdvertisedListeners[0].Listener
+	if has(b.AdvertisedListeners, "PLAINTEXT") {
+		b.InterBrokerListener = "PLAINTEXT"
+	}
 	if name := strings.ToUpper(b.value("inter.broker.listener.name")); name != "" {
 		b.InterBrokerListener = name
 	}
@@ -84,60 +106,85 @@ func (b *Broker) fillListeners() error {
 	return nil
 }
 
+func find(endpoints []Endpoint, listener string) (e Endpoint, found bool) {
+	at := slices.IndexFunc(endpoints, func(e Endpoint) bool { return e.Listener == listener })
+	if at < 0 {
+		return e, false
+	}
+	return endpoints[at], true
+}
+
 func has(endpoints []Endpoint, listener string) bool {
-	return slices.ContainsFunc(endpoints, func(e Endpoint) bool { return e.Listener == listener })
+	_, found := find(endpoints, listener)
+	return found
 }
 
 // without leaves out the listeners that only controllers use.
 func without(endpoints []Endpoint, names []string) []Endpoint {
-	return slices.DeleteFunc(endpoints, func(e Endpoint) bool { return slices.Contains(names, e.Listener) })
+	return slices.DeleteFunc(slices.Clone(endpoints), func(e Endpoint) bool { return slices.Contains(names, e.Listener) })
 }
 
-// checkProtocols makes sure that every listener speaks a protocol that is there.
-func checkProtocols(listeners []Endpoint, protocolMap string) error {
-	protocols := map[string]string{}
-	for _, item := range splitList(protocolMap) {
+// protocols are the protocols of the listeners by their names, in upper case.
+// Where none are set, those of controllers speak PLAINTEXT, whatever they are
+// called.
+func (b *Broker) protocols() (protocols map[string]string, err error) {
+	protocols = map[string]string{}
+	if _, set := b.values["listener.security.protocol.map"]; !set {
+		for _, name := range b.ControllerListenerNames {
+			protocols[name] = "PLAINTEXT"
+		}
+	}
+	for _, item := range splitList(b.value("listener.security.protocol.map")) {
 		name, protocol, ok := strings.Cut(item, ":")
 		if !ok {
-			return fmt.Errorf("listener.security.protocol.map: %q: want NAME:PROTOCOL", item)
+			return nil, fmt.Errorf("listener.security.protocol.map: %q: want NAME:PROTOCOL", item)
 		}
 		protocols[strings.ToUpper(name)] = strings.ToUpper(protocol)
 	}
-	for _, e := range listeners {
-		switch protocol := protocols[e.Listener]; protocol {
-		case "PLAINTEXT":
-		case "":
-			return fmt.Errorf("listeners: %s has no protocol; name one in listener.security.protocol.map", e.Listener)
-		default:
-			return fmt.Errorf("listeners: %s speaks %s, which is not served yet; only PLAINTEXT is", e.Listener, protocol)
-		}
+	return protocols, nil
+}
+
+// checkProtocol makes sure that a listener speaks a protocol that is there. key is
+// where it is named.
+func (b *Broker) checkProtocol(key, listener string) error {
+	protocols, err := b.protocols()
+	if err != nil {
+		return err
 	}
-	return nil
+	switch protocol := protocols[listener]; protocol {
+	case "PLAINTEXT":
+		return nil
+	case "":
+		return fmt.Errorf("%s: %s has no protocol; name one in listener.security.protocol.map", key, listener)
+	default:
+		return fmt.Errorf("%s: %s speaks %s, which is not served yet; only PLAINTEXT is", key, listener, protocol)
+	}
 }
 
 // advertise returns where clients reach the listeners: as advertised.listeners
 // says, else where they are bound, under the machine's name where that is every
 // address.
-func advertise(listeners []Endpoint, controllers []string, advertised string) ([]Endpoint, error) {
-	if advertised == "" {
+func advertise(listeners []Endpoint, controllers []string, advertised []Endpoint) ([]Endpoint, error) {
+	if len(advertised) == 0 {
 		return reachable(listeners)
 	}
-	all, err := parseEndpoints("advertised.listeners", advertised)
-	if err != nil {
-		return nil, err
-	}
-	if all = without(all, controllers); len(all) == 0 {
+	all := without(advertised, controllers)
+	if len(all) == 0 {
 		return nil, errors.New("advertised.listeners: has only listeners of controllers; clients need one")
 	}
 	for _, e := range all {
 		switch {
 		case everyAddress(e.Host):
-			return nil, fmt.Errorf("advertised.listeners: %s: clients cannot connect to %q; name an address of this machine", e.Listener, e.Host)
+			return nil, cannotConnect(e)
 		case !has(listeners, e.Listener):
 			return nil, fmt.Errorf("advertised.listeners: %s is not among the listeners; add it there too", e.Listener)
 		}
 	}
 	return all, nil
+}
+
+func cannotConnect(e Endpoint) error {
+	return fmt.Errorf("advertised.listeners: %s: nobody can connect to %q; name an address of this machine", e.Listener, e.Host)
 }
 
 func everyAddress(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }

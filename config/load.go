@@ -94,10 +94,11 @@ func (s settings) readVariable(variable string) {
 // sift parts what has an effect from what is warned of and what is refused.
 func (s settings) sift() (values map[string]string, warnings []Warning, err error) {
 	values = map[string]string{}
+	alone := len(splitList(s["process.roles"].value)) == 0
 	var wrong []error
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		is := s[name]
-		text, err := is.judge(name)
+		text, err := is.judge(name, alone)
 		switch {
 		case err != nil:
 			wrong = append(wrong, fmt.Errorf("%s: %w", is.where, err))
@@ -105,7 +106,7 @@ func (s settings) sift() (values map[string]string, warnings []Warning, err erro
 		case text != "":
 			warnings = append(warnings, Warning{Key: name, Text: is.where + ": " + text})
 		}
-		if k := brokerKeyByName[name]; k != nil && !is.unset(k) {
+		if k := brokerKeyByName[name]; k != nil && !is.unset(k) && !(alone && k.cluster) {
 			values[name] = is.value
 		}
 	}
@@ -126,13 +127,18 @@ func (s setting) check(k *key) error {
 	return k.check(s.value)
 }
 
-// judge returns a warning's text, or why the setting cannot be accepted.
-func (s setting) judge(name string) (warning string, err error) {
+// judge returns a warning's text, or why the setting cannot be accepted. alone
+// says that the node is a cluster of its own.
+func (s setting) judge(name string, alone bool) (warning string, err error) {
 	k := brokerKeyByName[name]
 	standard, unused := isUnused(name)
 	why := whyUnused[name]
-	if k != nil && k.unused != "" {
+	switch {
+	case k != nil && k.unused != "":
 		standard, unused, why = k.standard, true, k.unused
+	case k != nil && k.cluster && alone:
+		standard, unused, why = k.standard, true, "without process.roles this node is a cluster of its own"
+		k = nil // whatever the value, nothing follows from it
 	}
 	if why != "" {
 		why = ": " + why

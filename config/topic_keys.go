@@ -71,7 +71,7 @@ var topicKeys = []key{
 		doc: "By how much segment.ms is shortened at random, so that not all segments end at once."},
 	{name: "segment.ms", kind: Long, standard: "604800000", valid: atLeast(1), broker: "log.roll.ms",
 		doc: "The age at which a new segment is begun."},
-	{name: "unclean.leader.election.enable", kind: Boolean, standard: "false", broker: "unclean.leader.election.enable", unused: "a partition has one replica yet",
+	{name: "unclean.leader.election.enable", kind: Boolean, standard: "false", broker: "unclean.leader.election.enable",
 		doc: "Whether a replica that lacks records may lead when no other is left."},
 }
 

@@ -6,7 +6,7 @@ import "strings"
 var removedKeys = map[string]bool{
 	"auto.include.jmx.reporter": true, "broker.id.generation.enable": true, "control.plane.listener.name": true,
 	"controlled.shutdown.max.retries": true, "controlled.shutdown.retry.backoff.ms": true, "delegation.token.master.key": true,
-	"inter.broker.protocol.version": true, "leader.imbalance.per.broker.percentage": true, "log.message.downconversion.enable": true,
+	"inter.broker.protocol.version": true, "log.message.downconversion.enable": true,
 	"log.message.format.version": true, "log.message.timestamp.difference.max.ms": true, "offsets.commit.required.acks": true,
 	"reserved.broker.max.id": true,
 }
@@ -17,9 +17,7 @@ var unusedPrefixes = []string{"listener.name.", "zookeeper.", "password.encoder.
 
 // whyUnused says why a key has no effect, where somebody may count on it.
 var whyUnused = map[string]string{
-	"controller.quorum.voters":            "this node is a cluster of its own and joins no other",
-	"controller.quorum.bootstrap.servers": "this node is a cluster of its own and joins no other",
-	"zookeeper.connect":                   "nothing is kept in ZooKeeper",
+	"zookeeper.connect": "nothing is kept in ZooKeeper",
 }
 
 // isUnused reports whether a key is one of Kafka's that has no effect here, and
