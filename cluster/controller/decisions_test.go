@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // TestAnswersMatchRecords: whatever a client asks, the records fit the image,
@@ -170,6 +171,54 @@ func TestAllocateProducerIDs(t *testing.T) {
 	c.apply(t, []metadata.Record{&metadata.ProducerIDsAllocated{Next: math.MaxInt64 - 5}})
 	if _, first, err := (&Controller{}).AllocateProducerIDs(c.img); err == nil {
 		t.Errorf("ids beyond the last, from %d on", first)
+	}
+}
+
+func TestAllocateProducerIDsTo(t *testing.T) {
+	c := newCluster(t)
+	b, _ := c.img.Broker(c.in.Config.NodeID)
+	for _, step := range []struct {
+		epoch, first int64
+		code         int16
+	}{{b.Epoch, 0, 0}, {b.Epoch, 1000, 0}, {b.Epoch + 1, 0, kerr.StaleBrokerEpoch.Code}} {
+		req := &kmsg.AllocateProducerIDsRequest{BrokerID: b.ID, BrokerEpoch: step.epoch}
+		records, resp := (&Controller{}).AllocateProducerIDsTo(c.img, req)
+		if resp.ErrorCode != step.code || resp.ProducerIDStart != step.first || (resp.ProducerIDLen == ProducerIDBlock) != (step.code == 0) {
+			t.Errorf("%+v: answer %+v", step, resp)
+		}
+		c.apply(t, records)
+	}
+}
+
+// TestImbalanced: only brokers that lead too little of what they should get it back.
+func TestImbalanced(t *testing.T) {
+	img := fourBrokers(t)
+	topic := metadata.Topic{Name: "orders", ID: protocol.TopicID{1}}
+	for i := range 20 {
+		p := metadata.Partition{Leader: int32(i % 2), Replicas: []int32{0, 1}, ISR: []int32{0, 1}}
+		if i >= 10 {
+			p.Replicas = []int32{1, 0}
+		}
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	// Broker 0 leads 5 of its 10 partitions, broker 1 leads 6 of its 10.
+	topic.Partitions[10].Leader = 1
+	img, _, err := img.Apply([]metadata.Record{&metadata.TopicCreated{Topic: topic}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		percent int
+		want    []int32
+	}{{0, []int32{0, 1}}, {39, []int32{0, 1}}, {40, []int32{0}}, {50, nil}} {
+		brokers := (&Controller{}).Imbalanced(img, c.percent)
+		if !slices.Equal(brokers, c.want) {
+			t.Errorf("more than %d%%: brokers %v, want %v", c.percent, brokers, c.want)
+		}
+	}
+	records, _ := (&Controller{}).BalanceLeaders(img, []int32{0}, newCluster(t).in)
+	if n := len(records[0].(*metadata.PartitionsChanged).Changes); n != 5 {
+		t.Errorf("%d partitions are given back to broker 0", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -12,8 +13,11 @@ import (
 // metadata log. It decides nothing and has no clock; times and offsets are handed
 // in. It is not for concurrent use.
 //
-// A broker is overdue when it was silent for the session time-out, or when its
-// connection broke and it did not come back within the grace that a suspicion gives.
+// A broker is overdue when it was silent for the session time-out, when its
+// connection broke and it was not reached or heard of within the grace that a
+// suspicion gives, or when its process is known to be gone. One that comes back after
+// it was taken for gone has proved that its connections tell nothing of it: from then
+// on only its silence counts, else it would be fenced again and again.
 type Liveness struct {
 	session, grace time.Duration
 	took           int64 // the offset at which this controller began
@@ -25,6 +29,9 @@ type contact struct {
 	epoch      int64
 	last       time.Time
 	suspected  time.Time // when its connection broke, zero where it did not
+	gone       bool      // its process ended
+	condemned  bool      // it was overdue without having been silent for the session
+	misjudged  bool      // it was condemned, and came back all the same
 	offset     int64     // how far it has read
 	registered int64     // the offset of its registration
 	moved      int64     // the offset at which it led nothing any more
@@ -52,7 +59,16 @@ func (l *Liveness) Heard(id int32, epoch, offset int64, now time.Time) {
 		c = &contact{epoch: epoch, registered: l.took, moved: l.took}
 		l.brokers[id] = c
 	}
-	c.last, c.suspected, c.offset = now, time.Time{}, offset
+	c.misjudged = c.misjudged || c.condemned
+	c.last, c.suspected, c.gone, c.condemned, c.offset = now, time.Time{}, false, false, offset
+}
+
+// Expect gives a broker that this controller has not heard of yet only so long to be
+// heard of. A broker that votes learns of a new controller as soon as it is elected.
+func (l *Liveness) Expect(id int32, within time.Duration, now time.Time) {
+	if c, found := l.brokers[id]; found {
+		c.last = now.Add(within - l.session)
+	}
 }
 
 // Moved notes that a decision at offset left the broker with nothing to lead.
@@ -62,11 +78,27 @@ func (l *Liveness) Moved(id int32, offset int64) {
 	}
 }
 
-// Suspect notes that a broker's connection broke: it has the grace to be heard of
-// again. Until it is, a second break does not give it more.
+// Suspect notes that a broker's connection broke: it has the grace to be reached or
+// heard of again. Until it is, a second break does not give it more.
 func (l *Liveness) Suspect(id int32, now time.Time) {
-	if c, found := l.brokers[id]; found && c.suspected.IsZero() {
+	if c, found := l.brokers[id]; found && c.suspected.IsZero() && !c.misjudged {
 		c.suspected = now
+	}
+}
+
+// Gone notes that a broker's process has ended: it is overdue at once.
+func (l *Liveness) Gone(id int32, now time.Time) {
+	l.Suspect(id, now)
+	if c, found := l.brokers[id]; found && !c.misjudged {
+		c.gone = true
+	}
+}
+
+// Reached notes that a connection to the broker was established: it is suspected no
+// more.
+func (l *Liveness) Reached(id int32) {
+	if c, found := l.brokers[id]; found {
+		c.suspected, c.gone = time.Time{}, false
 	}
 }
 
@@ -80,10 +112,29 @@ func (l *Liveness) Alive(img *metadata.Image, id int32, now time.Time) bool {
 
 func (l *Liveness) deadline(c *contact) time.Time {
 	end := c.last.Add(l.session)
-	if soon := c.suspected.Add(l.grace); !c.suspected.IsZero() && soon.Before(end) {
+	switch soon := c.suspected.Add(l.grace); {
+	case c.suspected.IsZero():
+		return end
+	case c.gone && c.suspected.Before(end):
+		return c.suspected
+	case soon.Before(end):
 		return soon
 	}
 	return end
+}
+
+// Why says in words why a broker is overdue.
+func (l *Liveness) Why(id int32) string {
+	c, found := l.brokers[id]
+	switch {
+	case found && !c.condemned && c.offset < 0:
+		return "it was not heard of since it was registered, or since this controller was elected"
+	case !found || !c.condemned:
+		return fmt.Sprintf("it was silent for too long (broker.session.timeout.ms=%d)", l.session.Milliseconds())
+	case c.gone:
+		return "nobody listens at its address: its process has ended"
+	}
+	return "the connection to it broke, and it was not heard of since"
 }
 
 // Overdue returns the unfenced brokers that are to be fenced at now, by id, and when
@@ -100,6 +151,7 @@ func (l *Liveness) Overdue(img *metadata.Image, now time.Time) (ids []int32, nex
 		}
 		switch end := l.deadline(c); {
 		case !now.Before(end):
+			c.condemned = now.Before(c.last.Add(l.session))
 			ids = append(ids, b.ID)
 		case next.IsZero() || end.Before(next):
 			next = end

@@ -55,6 +55,56 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
+// TestConnectionsThatMislead: a broker that is reached is suspected no more, and one that
+// comes back after it was overdue has only its silence counted against it.
+func TestConnectionsThatMislead(t *testing.T) {
+	img := fourBrokers(t)
+	l := NewLiveness(9*time.Second, time.Second/2, img, 100, clock(0))
+	require := func(at float64, why string, want ...int32) {
+		t.Helper()
+		ids, _ := l.Overdue(img, clock(at))
+		if !slices.Equal(ids, want) {
+			t.Errorf("at %v overdue are %v, want %v", at, ids, want)
+		}
+		for _, id := range ids {
+			if got := l.Why(id); got != why {
+				t.Errorf("at %v broker %d is overdue because %s", at, id, got)
+			}
+		}
+	}
+	l.Suspect(1, clock(1))
+	l.Reached(1)
+	require(2, "")
+	l.Gone(1, clock(2))
+	require(2, "nobody listens at its address: its process has ended", 1)
+	l.Heard(1, 11, 100, clock(3))
+	l.Gone(1, clock(3.5))
+	l.Suspect(2, clock(3.5))
+	require(5, "the connection to it broke, and it was not heard of since", 2)
+	l.Heard(2, 12, 100, clock(5))
+	l.Suspect(2, clock(6))
+	require(8, "")
+	require(9, "it was not heard of since it was registered, or since this controller was elected", 0)
+	l.Heard(0, 10, 100, clock(9))
+	require(12, "it was silent for too long (broker.session.timeout.ms=9000)", 1)
+	l.Registered(1, 20, 110, clock(12)) // another process
+	l.Gone(1, clock(12))
+	require(12, "nobody listens at its address: its process has ended", 1)
+}
+
+// TestExpect: a new controller waits less for some.
+func TestExpect(t *testing.T) {
+	img := fourBrokers(t)
+	l := NewLiveness(9*time.Second, time.Second/2, img, 100, clock(0))
+	l.Expect(1, time.Second, clock(0))
+	l.Expect(2, time.Second, clock(0))
+	l.Expect(7, time.Second, clock(0))
+	l.Heard(2, 12, 100, clock(0.5))
+	if ids, next := l.Overdue(img, clock(1)); !slices.Equal(ids, []int32{1}) || !next.Equal(clock(9)) {
+		t.Errorf("overdue %v, look again at %v", ids, next)
+	}
+}
+
 func TestAlive(t *testing.T) {
 	img := fourBrokers(t)
 	l := NewLiveness(9*time.Second, time.Second/2, img, 100, clock(0))

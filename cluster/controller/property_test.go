@@ -330,7 +330,7 @@ func (m *model) elect(kind int8) {
 }
 
 func (m *model) balance() {
-	records, _ := (&Controller{}).BalanceLeaders(m.img, m.in)
+	records, _ := (&Controller{}).BalanceLeaders(m.img, (&Controller{}).Imbalanced(m.img, 0), m.in)
 	m.decide(records)
 	for t := range m.img.Topics() {
 		for i := range t.Partitions {

@@ -103,7 +103,7 @@ func (s *story) tell(line []string) {
 	case "elect":
 		s.elect(plain)
 	case "balance":
-		records, _ := c.BalanceLeaders(s.img, s.in)
+		records, _ := c.BalanceLeaders(s.img, c.Imbalanced(s.img, 0), s.in)
 		s.decided(records)
 	case "leaderless":
 		records, _ := c.ElectLeaderless(s.img, s.in)
