@@ -124,13 +124,17 @@ func (a *Active) Run(ctx context.Context) error {
 	}
 }
 
-// lead returns when this node does not lead any more. What the quorum refuses it tells
-// again who waits for the lead.
+// lead returns when this node does not lead any more.
 func (a *Active) lead(ctx context.Context, epoch int32) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	img, offset, err := a.deps.Quorum.ProposeAt(ctx, func(*metadata.Image) ([]metadata.Record, error) { return nil, nil })
 	if err != nil {
+		a.deps.Logger.Warn("this node was elected, but cannot decide; it tries again", "epoch", epoch, "err", err)
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+		}
 		return
 	}
 	t := newTerm(a, img, offset)
