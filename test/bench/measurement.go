@@ -121,22 +121,17 @@ func (m *measurement) workload(ctx context.Context, p pair, w workload) error {
 			return err
 		}
 	}
-	r := row{name: w.name}
-	for _, kind := range w.columns {
-		r.columns = append(r.columns, column{kind.unit, kind.better, newSamples()})
-	}
+	r := w.row()
 	for round := range m.rounds {
 		for i, b := range p {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := m.turn(b, w, func(o outcome) {
-				for c, kind := range w.columns {
-					r.columns[c].samples.add(round, i, kind.of(o))
-				}
-			}); err != nil {
+			o, err := m.turn(b, w)
+			if err != nil {
 				return fmt.Errorf("%s: %w", b.Name, err)
 			}
+			w.note(r, round, i, o)
 		}
 	}
 	m.rows = append(m.rows, r)
@@ -166,22 +161,18 @@ type outcome struct {
 }
 
 // turn puts one load on one broker.
-func (m *measurement) turn(b *brokers.Broker, w workload, tell func(outcome)) error {
+func (m *measurement) turn(b *brokers.Broker, w workload) (o outcome, err error) {
 	syscall.Sync() // what others left for the disk is not this broker's to wait for
 	before, err := b.Usage()
 	if err != nil {
-		return err
+		return o, err
 	}
-	result, err := w.run(b.Addr, m.length)
-	if err != nil {
-		return err
+	if o.Result, err = w.run(m.length, b.Addr); err != nil {
+		return o, err
 	}
 	after, err := b.Usage()
-	if err != nil {
-		return err
-	}
-	tell(outcome{Result: result, cpu: after.CPU - before.CPU})
-	return nil
+	o.cpu = after.CPU - before.CPU
+	return o, err
 }
 
 // prepare makes the topic of a load and fills it where the load reads.

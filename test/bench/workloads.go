@@ -15,11 +15,27 @@ type workload struct {
 	records    int   // of a batch
 	size       int   // bytes of a record
 	fill       int64 // bytes that each partition gets beforehand
-	run        func(addr string, length time.Duration) (load.Result, error)
+	run        func(length time.Duration, leaders ...string) (load.Result, error)
 	columns    []figure
 }
 
 func (w workload) batch() record.Batch { return load.Batch(w.records, w.size) }
+
+// row returns the load's row, without samples.
+func (w workload) row() row {
+	r := row{name: w.name}
+	for _, kind := range w.columns {
+		r.columns = append(r.columns, column{kind.unit, kind.better, newSamples()})
+	}
+	return r
+}
+
+// note adds what a round achieved to the load's row.
+func (w workload) note(r row, round, kind int, o outcome) {
+	for c, figure := range w.columns {
+		r.columns[c].samples.add(round, kind, figure.of(o))
+	}
+}
 
 // figure is a number that is told of an outcome.
 type figure struct {
@@ -49,23 +65,27 @@ var workloads = []workload{
 const partitions = 4
 
 func producing(name, topic string, records, size, connections, perSecond int, columns ...figure) workload {
+	return producingTo(partitions, name, topic, records, size, connections, perSecond, columns...)
+}
+
+func producingTo(partitions int32, name, topic string, records, size, connections, perSecond int, columns ...figure) workload {
 	w := workload{name: name, topic: topic, partitions: partitions, records: records, size: size, columns: columns}
 	batch, inFlight := w.batch(), 5
 	if perSecond > 0 {
 		inFlight = perSecond // an open loop does not wait for the broker
 	}
-	w.run = func(addr string, length time.Duration) (load.Result, error) {
+	w.run = func(length time.Duration, leaders ...string) (load.Result, error) {
 		return load.Producing{
 			Topic: topic, Partitions: partitions, Batch: batch, Connections: connections, InFlight: inFlight, For: length, Rate: perSecond,
-		}.Run(addr)
+		}.Run(leaders...)
 	}
 	return w
 }
 
 func fetching(name, topic string, records, size int, fill int64, maxBytes int32, columns ...figure) workload {
 	w := workload{name: name, topic: topic, partitions: partitions, records: records, size: size, fill: fill, columns: columns}
-	w.run = func(addr string, length time.Duration) (load.Result, error) {
-		return load.Fetching{Topic: topic, Partitions: partitions, MaxBytes: maxBytes, Connections: partitions, For: length}.Run(addr)
+	w.run = func(length time.Duration, leaders ...string) (load.Result, error) {
+		return load.Fetching{Topic: topic, Partitions: partitions, MaxBytes: maxBytes, Connections: partitions, For: length}.Run(leaders[0])
 	}
 	return w
 }

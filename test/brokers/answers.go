@@ -195,3 +195,16 @@ func (b *Broker) Topics() (names []string, err error) {
 	}
 	return names, nil
 }
+
+// Brokers are the addresses of those that the node knows, by id.
+func (b *Broker) Brokers() (map[int32]string, error) {
+	m, err := b.metadata()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its brokers: %w", b.Name, err)
+	}
+	addrs := map[int32]string{}
+	for _, other := range m.Brokers {
+		addrs[other.NodeID] = fmt.Sprintf("%s:%d", other.Host, other.Port)
+	}
+	return addrs, nil
+}

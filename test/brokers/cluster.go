@@ -122,6 +122,15 @@ func (c *Cluster) Join(id int32) (*Node, error) {
 	return n, n.Format(c.ID)
 }
 
+// Leave forgets a node, which must be stopped.
+func (c *Cluster) Leave(n *Node) error {
+	if n.PID() != 0 {
+		return fmt.Errorf("forget %s: it runs", n.Name)
+	}
+	c.Nodes = c.Others(n)
+	return nil
+}
+
 // newNode makes a node's folder and writes its settings.
 func (c *Cluster) newNode(id int32, roles string, port, controller int) (*Node, error) {
 	name := fmt.Sprintf("%s-%d", c.Kind, id)
@@ -182,7 +191,10 @@ func (n *Node) Format(clusterID string) error {
 
 // Wipe is what a lost disk leaves: an empty folder, formatted again. The node must
 // be stopped.
-func (n *Node) Wipe() error {
+func (n *Node) Wipe() error { return n.WipeFor(n.cluster.ID) }
+
+// WipeFor is Wipe with a folder that is formatted for another cluster.
+func (n *Node) WipeFor(clusterID string) error {
 	if n.PID() != 0 {
 		return fmt.Errorf("wipe %s: it runs", n.Name)
 	}
@@ -192,7 +204,7 @@ func (n *Node) Wipe() error {
 	if err := os.MkdirAll(n.Data, 0o755); err != nil {
 		return fmt.Errorf("wipe %s: %w", n.Name, err)
 	}
-	return n.Format(n.cluster.ID)
+	return n.Format(clusterID)
 }
 
 // Start starts all nodes and returns when each of them knows all.

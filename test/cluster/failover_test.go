@@ -6,42 +6,53 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/test/brokers"
 )
 
+// failure is what happens to a cluster, and how long a producer may go without an
+// acknowledgement then.
+type failure struct {
+	name     string
+	limit    time.Duration
+	together bool // the leader is the active controller too
+	do       func(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition)
+}
+
+var failures = []failure{
+	{"the leader is killed", allowed.leader, false, killLeader},
+	{"the leader that is the active controller too is killed", allowed.both, true, killLeader},
+	{"the active controller is killed", allowed.controller, false, killController},
+	{"the leader hangs", allowed.paused, false, pauseLeader},
+	{"the leader that is the active controller too hangs", allowed.paused, true, pauseLeader},
+	{"all are restarted in order", allowed.rolling, false, rollAll},
+}
+
 // TestFailover measures for how long a producer goes without an acknowledgement
 // when a node is killed, hangs or is restarted in order.
 func TestFailover(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		limit time.Duration
-		opts  []kgo.Opt
-		// arrange makes the nodes what they are when do comes.
-		together bool // the leader is the active controller too
-		do       func(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition)
-	}{
-		{"the leader is killed", allowed.leader, nil, false, killLeader},
-		{"the leader that is the active controller too is killed", allowed.both, nil, true, killLeader},
-		{"the active controller is killed", allowed.controller, nil, false, killController},
-		{"the leader hangs", allowed.paused, hasty, false, pauseLeader},
-		{"the leader that is the active controller too hangs", allowed.paused, hasty, true, pauseLeader},
-		{"all are restarted in order", allowed.rolling, nil, false, rollAll},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, f := range failures {
+		t.Run(f.name, func(t *testing.T) {
 			c := startCluster(t, nil)
 			tp := createTopic(t, c, "pulse", 1, nil)[0]
-			arrange(t, c, tp, tt.together)
-			p := startPulse(t, c, tp, tt.opts...)
-			gap := p.during(func() { tt.do(t, c, tp) })
-			t.Logf("%s without an acknowledgement", gap.Round(time.Millisecond))
-			if gap > tt.limit {
-				t.Errorf("%s without an acknowledgement, the limit is %s", gap, tt.limit)
-			}
-			healAndCompare(t, c, p)
+			arrange(t, c, tp, f.together)
+			p := startPulse(t, c, tp, hasty...)
+			wantGap(t, f, p.during(func() { f.do(t, c, tp) }))
+			wakeAll(t, c)
+			p.awaitSteady()
+			p.stop()
+			compareReplicas(t, c)
 		})
+	}
+}
+
+// wantGap says how long nothing was acknowledged, and fails the test where that was
+// too long.
+func wantGap(t *testing.T, f failure, gap time.Duration) {
+	t.Helper()
+	t.Logf("%s without an acknowledgement", gap.Round(time.Millisecond))
+	if gap > f.limit {
+		t.Errorf("%s without an acknowledgement, the limit is %s", gap, f.limit)
 	}
 }
 
@@ -78,16 +89,6 @@ func rollAll(t *testing.T, c *brokers.Cluster, _ protocol.TopicPartition) {
 		must(t, n.Start(t.Context()))
 		awaitInSync(t, c)
 	}
-}
-
-// healAndCompare lets all nodes run, waits until they are in sync, stops the
-// producer, and compares what the nodes hold.
-func healAndCompare(t *testing.T, c *brokers.Cluster, p *pulse) {
-	t.Helper()
-	wakeAll(t, c)
-	p.awaitSteady()
-	p.stop()
-	compareReplicas(t, c)
 }
 
 // wakeAll lets every node run that does not, and waits until all are in sync.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -172,11 +174,21 @@ func awaitGone(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) {
 	t.Helper()
 	for _, n := range c.Nodes {
 		must(t, eventually(t.Context(), func() error {
-			left, err := filepath.Glob(filepath.Join(n.Data, tp.String()+"*"))
+			left, err := foldersLike(n, tp.String())
 			if err == nil && len(left) > 0 {
 				err = fmt.Errorf("%s still has %v", n.Name, left)
 			}
 			return err
 		}))
 	}
+}
+
+// foldersLike are the folders in a node's data whose names begin with prefix. Kafka
+// keeps what was deleted while it was down, under the name of a stray.
+func foldersLike(n *brokers.Node, prefix string) ([]string, error) {
+	left, err := filepath.Glob(filepath.Join(n.Data, prefix+"*"))
+	if apache {
+		left = slices.DeleteFunc(left, func(path string) bool { return strings.HasSuffix(path, "-stray") })
+	}
+	return left, err
 }

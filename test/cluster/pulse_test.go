@@ -23,7 +23,7 @@ type pulse struct {
 	cluster *brokers.Cluster
 	target  protocol.TopicPartition
 	checker *history.Checker
-	calm    context.CancelFunc
+	calm    func()
 	ended   chan error
 
 	mu sync.Mutex
@@ -31,6 +31,16 @@ type pulse struct {
 	last    time.Time     // of an acknowledgement
 	longest time.Duration // between two of them, since the last mark
 	acked   int           // since the last mark
+}
+
+// pulseKind is the kind of producer that a pulse of franz-go is.
+const pulseKind = 0
+
+// newPulse returns a pulse without a producer.
+func newPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) *pulse {
+	p := &pulse{t: t, cluster: c, target: tp, checker: history.NewChecker(pulseKind), ended: make(chan error, 1)}
+	p.mark()
+	return p
 }
 
 // hasty are options of a client that gives up a node that does not answer, as one
@@ -44,15 +54,13 @@ var hasty = []kgo.Opt{
 
 func startPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition, opts ...kgo.Opt) *pulse {
 	t.Helper()
-	const kind = 0
-	p := &pulse{t: t, cluster: c, target: tp, checker: history.NewChecker(kind), ended: make(chan error, 1)}
-	producer := history.NewProducer(t, kind, c.Seeds(), p.checker, []protocol.TopicPartition{tp}, p.ack, opts...)
+	p := newPulse(t, c, tp)
+	producer := history.NewProducer(t, pulseKind, c.Seeds(), p.checker, []protocol.TopicPartition{tp}, p.ack, opts...)
 	producer.Burst = 1
 	ctx, calm := context.WithCancel(context.Background())
 	p.calm = calm
-	go func() { p.ended <- producer.Run(ctx, rand.New(rand.NewPCG(1, 1))) }()
 	t.Cleanup(calm)
-	p.mark()
+	go func() { p.ended <- producer.Run(ctx, rand.New(rand.NewPCG(1, 1))) }()
 	p.awaitSteady()
 	return p
 }
@@ -118,12 +126,18 @@ func (p *pulse) during(do func()) time.Duration {
 // stop ends the producer and reads all again.
 func (p *pulse) stop() {
 	p.t.Helper()
+	p.end()
+	history.ReadAll(p.t, p.cluster.Seeds(), p.checker, []protocol.TopicPartition{p.target})
+	report(p.t, p.checker)
+}
+
+// end ends the producer.
+func (p *pulse) end() {
+	p.t.Helper()
 	p.calm()
 	if err := <-p.ended; err != nil {
 		p.t.Error(err)
 	}
-	history.ReadAll(p.t, p.cluster.Seeds(), p.checker, []protocol.TopicPartition{p.target})
-	report(p.t, p.checker)
 }
 
 // report fails the test with what a checker found, and where it had nothing to

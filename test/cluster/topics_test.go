@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,8 @@ import (
 // manyTopics are made and deleted, unless CLUSTER_TOPICS says otherwise.
 const manyTopics = 1000
 
+const manyPrefix = "many-" // of their names
+
 // topicsAtOnce are asked for in one request.
 const topicsAtOnce = 100
 
@@ -26,7 +27,7 @@ func TestManyTopics(t *testing.T) {
 	c := startCluster(t, map[string]string{"log.segment.delete.delay.ms": "100", "log.initial.task.delay.ms": "100"})
 	var names []string
 	for i := range n {
-		names = append(names, fmt.Sprintf("many-%05d", i))
+		names = append(names, fmt.Sprintf("%s%05d", manyPrefix, i))
 	}
 	adm := admin(t, c)
 	began := time.Now()
@@ -66,14 +67,12 @@ func nothingLeft(n *brokers.Node) error {
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(n.Data)
+	folders, err := foldersLike(n, manyPrefix)
 	if err != nil {
 		return err
 	}
-	for _, entry := range entries {
-		topics = append(topics, entry.Name())
-	}
-	left := slices.DeleteFunc(topics, func(name string) bool { return !strings.HasPrefix(name, "many-") })
+	topics = append(topics, folders...)
+	left := slices.DeleteFunc(topics, func(name string) bool { return !strings.Contains(name, manyPrefix) })
 	if len(left) > 0 {
 		return fmt.Errorf("%s still has %s and %d more", n.Name, left[0], len(left)-1)
 	}

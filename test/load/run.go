@@ -47,13 +47,15 @@ type Producing struct {
 	Rate        int // requests a second of all connections, 0 for as many as go
 }
 
-// Run sends until the time is up and waits for the last answers. With a rate a
-// latency counts from when the request was due, so that a broker that is slow
-// cannot hide it by being asked less.
-func (p Producing) Run(addr string) (Result, error) {
+// Run sends until the time is up and waits for the last answers. The leaders are the
+// addresses of those of the partitions, in order; one alone leads all. With a rate a
+// latency counts from when the request was due, so that a broker that is slow cannot
+// hide it by being asked less.
+func (p Producing) Run(leaders ...string) (Result, error) {
 	return together(p.Connections, func(ctx context.Context, n int) (Result, error) {
-		frame := wire.Frame(Produce(p.Topic, []int32{int32(n) % p.Partitions}, p.Batch), 1)
-		return p.connection(ctx, addr, frame, n)
+		partition := int32(n) % p.Partitions
+		frame := wire.Frame(Produce(p.Topic, []int32{partition}, p.Batch), 1)
+		return p.connection(ctx, leaders[int(partition)%len(leaders)], frame, n)
 	})
 }
 

@@ -1,0 +1,145 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/history"
+)
+
+// javaSettings are those of Apache's Java client, but for what the test needs: it
+// sends again what failed, and gives a node up that does not answer. As it comes it
+// would wait 30 s for an answer.
+const javaSettings = `retries=2147483647
+enable.idempotence=true
+request.timeout.ms=1000
+linger.ms=0
+metadata.recovery.rebootstrap.trigger.ms=5000
+`
+
+// javaPulse is a pulse of Apache's Java client, as its VerifiableProducer.
+type javaPulse struct {
+	*pulse
+}
+
+// said is a line of what VerifiableProducer prints.
+type said struct {
+	Name      string
+	Partition int32
+	Offset    int64
+	Value     string
+	Exception string
+	Message   string
+}
+
+func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) *javaPulse {
+	t.Helper()
+	settings := filepath.Join(t.TempDir(), "java.properties")
+	must(t, os.WriteFile(settings, []byte(javaSettings), 0o600))
+	cmd, err := brokers.Tool("org.apache.kafka.tools.VerifiableProducer", "--bootstrap-server", strings.Join(c.Seeds(), ","),
+		"--topic", tp.Topic, "--throughput", "100", "--acks", "-1", "--command-config", settings)
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	p := &javaPulse{pulse: newPulse(t, c, tp)}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended in order
+	p.calm = func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	go func() {
+		err := p.listen(out)
+		_ = cmd.Wait() // a signal ends it
+		p.ended <- err
+	}()
+	p.awaitSteady()
+	return p
+}
+
+// listen tells the checker what the producer prints, until it ends.
+func (p *javaPulse) listen(out io.Reader) error {
+	for lines := json.NewDecoder(out); ; {
+		var s said
+		switch err := lines.Decode(&s); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read what the Java client prints: %w", err)
+		}
+		switch s.Name {
+		case "producer_send_error":
+			return fmt.Errorf("the Java client failed with %s: %s", s.Exception, s.Message)
+		case "producer_send_success":
+			seq, err := strconv.ParseInt(s.Value, 10, 64)
+			if err != nil {
+				return err
+			}
+			p.checker.Acked(p.target, s.Offset, history.Record{Producer: pulseKind, Seq: seq})
+			p.ack()
+		}
+	}
+}
+
+// stop ends the producer and reads all again.
+func (p *javaPulse) stop() {
+	p.t.Helper()
+	p.end()
+	ends, err := admin(p.t, p.cluster).ListEndOffsets(p.t.Context(), p.target.Topic)
+	must(p.t, err)
+	end, _ := ends.Lookup(p.target.Topic, p.target.Partition)
+	p.checker.Ended(p.target, end.Offset)
+	cl := history.NewReader(p.t, p.cluster.Seeds(), []protocol.TopicPartition{p.target})
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	for next := int64(0); next < end.Offset; {
+		fetches := cl.PollFetches(ctx)
+		must(p.t, ctx.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			seq, err := strconv.ParseInt(string(r.Value), 10, 64)
+			if err != nil {
+				p.t.Errorf("a value that nobody sent: %q", r.Value)
+			}
+			p.checker.Read("the last reader", p.target, r.Offset, history.Record{Producer: pulseKind, Seq: seq})
+			next = r.Offset + 1
+		})
+	}
+	report(p.t, p.checker)
+}
+
+// TestFailoverOfJava measures for how long Apache's Java client goes without an
+// acknowledgement.
+func TestFailoverOfJava(t *testing.T) {
+	if err := brokers.HasJava(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("left out: ", err)
+	}
+	c := startCluster(t, nil)
+	tp := createTopic(t, c, "pulse", 1, nil)[0]
+	p := startJavaPulse(t, c, tp)
+	for _, f := range failures {
+		t.Run(f.name, func(t *testing.T) {
+			arrange(t, c, tp, f.together)
+			p.awaitSteady()
+			wantGap(t, f, p.during(func() { f.do(t, c, tp) }))
+			wakeAll(t, c)
+		})
+	}
+	p.awaitSteady()
+	p.stop()
+	compareReplicas(t, c)
+}
