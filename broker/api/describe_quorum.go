@@ -75,20 +75,27 @@ func (h *Handler) describeVoters(version int16) kmsg.DescribeQuorumResponseTopic
 		return told
 	}
 	told.LeaderID, told.LeaderEpoch, told.HighWatermark = status.Leader, status.Epoch, status.HighWatermark
-	now := time.Now().UnixMilli()
 	for _, v := range status.Voters {
-		told.CurrentVoters = append(told.CurrentVoters, voterState(v, status.Leader, now))
+		told.CurrentVoters = append(told.CurrentVoters, reached(v.Reached, v.DirectoryID))
+	}
+	for _, o := range status.Observers {
+		told.Observers = append(told.Observers, reached(o, [16]byte{}))
 	}
 	return told
 }
 
-// voterState tells of a voter. When the others were heard of last is not known.
-func voterState(v quorum.VoterStatus, leader int32, now int64) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
+// reached tells how far a node is.
+func reached(r quorum.Reached, directory [16]byte) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
 	told := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-	told.ReplicaID, told.ReplicaDirectoryID, told.LogEndOffset = v.ID, v.DirectoryID, v.LogEnd
-	told.LastFetchTimestamp, told.LastCaughtUpTimestamp = -1, -1
-	if v.ID == leader {
-		told.LastFetchTimestamp, told.LastCaughtUpTimestamp = now, now
-	}
+	told.ReplicaID, told.ReplicaDirectoryID, told.LogEndOffset = r.ID, directory, r.LogEnd
+	told.LastFetchTimestamp, told.LastCaughtUpTimestamp = milliseconds(r.LastHeard), milliseconds(r.LastCaughtUp)
 	return told
+}
+
+// milliseconds is a time as the protocol has it, -1 for none.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.UnixMilli()
 }

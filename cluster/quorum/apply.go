@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -71,40 +70,33 @@ func (q *Quorum) apply(a *applier) {
 }
 
 func (q *Quorum) applyOne(c committed) error {
-	before := q.state.Load()
-	after := &state{image: before.image, index: c.index, term: c.term, written: before.written + int64(c.size)}
-	delta := &metadata.Delta{}
-	switch {
-	case c.snapshot != nil:
-		after = c.snapshot
-		delta = metadata.Diff(before.image, after.image)
-	case len(c.decision) > 0:
-		records, err := metadata.DecodeDecision(c.decision)
-		if err != nil {
-			return err
-		}
-		if after.image, delta, err = before.image.Apply(records); err != nil {
-			return err
-		}
+	after, delta, err := q.state.Load().with(c)
+	if err != nil {
+		return err
 	}
 	if named := after.image.ClusterID; named != "" && named != q.config.ClusterID {
-		return errors.New(q.otherCluster(named).Error())
+		return q.otherCluster(named)
 	}
-	for _, observe := range q.publish(after) {
-		if after.image != before.image {
-			observe(after.image, delta)
-		}
-	}
+	q.publish(after, delta)
 	q.announceGrowth(after)
 	q.settle(after)
 	return nil
 }
 
-// publish makes s count and returns who is to hear of it.
-func (q *Quorum) publish(s *state) []func(*metadata.Image, *metadata.Delta) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.state.Store(s)
-	q.announce()
-	return q.observers
+// with returns where the cluster stands with c, and what c changed.
+func (s *state) with(c committed) (*state, *metadata.Delta, error) {
+	if c.snapshot != nil {
+		return c.snapshot, metadata.Diff(s.image, c.snapshot.image), nil
+	}
+	after := &state{image: s.image, index: c.index, term: c.term, written: s.written + int64(c.size)}
+	if len(c.decision) == 0 {
+		return after, nil, nil
+	}
+	records, err := metadata.DecodeDecision(c.decision)
+	if err != nil {
+		return nil, nil, err
+	}
+	var delta *metadata.Delta
+	after.image, delta, err = s.image.Apply(records)
+	return after, delta, err
 }

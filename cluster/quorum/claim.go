@@ -62,3 +62,20 @@ func (q *Quorum) claimRecords(img *metadata.Image) ([]metadata.Record, error) {
 	}
 	return records, nil
 }
+
+// AwaitLead waits until this node leads the quorum, has in its image all that
+// earlier leaders decided, and is named there as the one that decides. It returns
+// in which epoch that is.
+func (q *Quorum) AwaitLead(ctx context.Context) (epoch int32, err error) {
+	err = q.await(ctx, "the lead of the quorum", func() bool {
+		epoch = int32(q.leader.term)
+		return q.leads() && q.Image().ControllerID == q.config.NodeID
+	})
+	return epoch, err
+}
+
+// leads reports whether this node leads and has applied all that was decided
+// before. The caller holds mu.
+func (q *Quorum) leads() bool {
+	return q.leader.id == q.config.NodeID && q.state.Load().term == q.leader.term
+}

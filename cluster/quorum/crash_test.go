@@ -81,7 +81,7 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := Config{NodeID: 1, ClusterID: "c", SegmentBytes: 1 << 10, SnapshotBytes: 512}
-		var n *node
+		var n *member
 		n, err := openNode(counting{p.memory, p.change, func() { n.dir.Checkpoint() }}, c)
 		if err != nil {
 			t.Fatal(err)

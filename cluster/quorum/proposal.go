@@ -53,12 +53,9 @@ func (q *Quorum) giveUp(err error) {
 	}
 }
 
-// settle notes that s was observed, and ends the pending proposal if the entry of
-// its index is in it.
+// settle ends the pending proposal if the entry of its index was applied.
 func (q *Quorum) settle(s *state) {
 	q.mu.Lock()
-	q.applied = int64(s.index)
-	q.announce()
 	p := q.pending
 	if p == nil || p.index == 0 || p.index > s.index {
 		q.mu.Unlock()
@@ -121,10 +118,4 @@ func (q *Quorum) writable() {
 	if was != nil {
 		q.logger.Info("the metadata log can be written again")
 	}
-}
-
-// announce wakes who waits for a change. The caller holds mu.
-func (q *Quorum) announce() {
-	close(q.changed)
-	q.changed = make(chan struct{})
 }

@@ -11,13 +11,18 @@
 // what it says, a snapshot of the image takes the place of its beginning. The
 // formats are drawn in docs/formats/metadata-records.md.
 //
+// A node that does not vote has an [Observer] in place of the quorum: it asks a
+// voter for what was decided, over and over, and keeps it in memory. [View] is what
+// both have in common.
+//
 // Invariant: the image never shows what could be lost.
 //
 // Goroutines, from [Open] to [Quorum.Close]: one drives raft and owns its state
 // and the log's end ([replica]); one applies what is committed, in order, and
 // calls the observers, so that a slow one holds up no vote; one claims the
 // leadership for this node each time that raft elects it. Decisions run on the
-// goroutine of whoever proposes; [Quorum.Run] owns the snapshots.
+// goroutine of whoever proposes; [Quorum.Run] owns the snapshots. An observer has
+// the goroutine of [Observer.Run] only.
 //
 // Locks: the turn to decide, then Quorum.mu. An observer is called with neither
 // held, but before the decision's Propose returns, so it must not propose.
@@ -89,43 +94,24 @@ type Deps struct {
 
 // Quorum is safe for concurrent use.
 type Quorum struct {
+	knowledge
+
 	config  Config
 	logger  *slog.Logger
 	journal *journal
 	replica *replica
 
-	state atomic.Pointer[state]
+	reads *reads        // of observers
 	due   atomic.Int64  // state.written from which on a snapshot is due
 	grown chan struct{} // has room for one word that it is
 
 	// turn holds one token; who takes it may decide. Close keeps it.
-	turn   chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	turn chan struct{}
+	once sync.Once
 
-	mu sync.Mutex
 	// Guarded by mu.
-	observers  []func(*metadata.Image, *metadata.Delta) // only grows
-	leader     leadership
-	applied    int64         // offset behind the last decision that the observers have seen
-	changed    chan struct{} // closed and replaced when leader, state or applied changes
-	pending    *proposal     // the decision that raft has and that is not applied
-	unwritable error         // why the last write failed, nil where it did not
-	failed     error         // why this node takes no more part
-}
-
-// state is where the cluster stands.
-type state struct {
-	image   *metadata.Image
-	index   uint64 // of raft's last entry in image
-	term    uint64 // of that entry
-	written int64  // bytes of log that were replayed at the start or written since
-}
-
-// leadership is who leads as far as this node knows.
-type leadership struct {
-	id   int32 // -1: nobody that is known
-	term uint64
+	pending    *proposal // the decision that raft has and that is not applied
+	unwritable error     // why the last write failed, nil where it did not
 }
 
 // Open reads the snapshot and the log of a cluster, or begins them, and takes
@@ -138,9 +124,8 @@ func Open(c Config, deps Deps) (*Quorum, error) {
 		return nil, err
 	}
 	q := &Quorum{
-		config: c, logger: deps.Logger, journal: j,
-		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1), closed: make(chan struct{}),
-		leader: leadership{id: -1}, changed: make(chan struct{}),
+		config: c, logger: deps.Logger, journal: j, reads: newReads(),
+		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 	if err := q.load(deps); err != nil {
 		return nil, fmt.Errorf("read the cluster's metadata in %s: %w", j.log.Path(), err)
@@ -171,8 +156,7 @@ func (q *Quorum) load(deps Deps) error {
 	if err := q.journal.dropBefore(s.index); err != nil {
 		return err
 	}
-	q.state.Store(s)
-	q.applied = int64(s.index)
+	q.begin(s)
 	q.due.Store(q.interval(size))
 	q.replica, err = newReplica(q, deps, s)
 	return err
@@ -194,13 +178,15 @@ func (q *Quorum) alone() bool {
 
 // Voters are those agreed on, or those that a new cluster begins with, sorted by
 // id in the first case.
-func (q *Quorum) Voters() []metadata.Voter {
+func (q *Quorum) Voters() []metadata.Voter { return votersOf(q.Image(), q.config.Voters) }
+
+func votersOf(img *metadata.Image, configured []metadata.Voter) []metadata.Voter {
 	var agreed []metadata.Voter
-	for v := range q.Image().Voters() {
+	for v := range img.Voters() {
 		agreed = append(agreed, *v)
 	}
 	if len(agreed) == 0 {
-		return q.config.Voters
+		return configured
 	}
 	return agreed
 }

@@ -29,15 +29,15 @@ func (deaf) Damaged(protocol.TopicPartition) {}
 
 var small = Config{NodeID: 1, ClusterID: "c", SegmentBytes: 4 << 10, SnapshotBytes: 8 << 10}
 
-// node is a quorum in its folder.
-type node struct {
+// member is a quorum in its folder.
+type member struct {
 	*Quorum
 	dir *log.Dir
 }
 
-func openNode(fsys disk.FS, c Config) (*node, error) { return openNodeTo(fsys, c, nil) }
+func openNode(fsys disk.FS, c Config) (*member, error) { return openNodeTo(fsys, c, nil) }
 
-func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*node, error) {
+func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*member, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir, err := log.OpenDir("/data", log.DirConfig{NodeID: c.NodeID, RetentionInterval: time.Second, CheckpointInterval: time.Minute},
 		log.Deps{FS: fsys, Logger: logger, Observe: deaf{}})
@@ -48,10 +48,10 @@ func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*node, error)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	return &node{q, dir}, nil
+	return &member{q, dir}, nil
 }
 
-func mustOpen(t testing.TB, fsys disk.FS, c Config) *node {
+func mustOpen(t testing.TB, fsys disk.FS, c Config) *member {
 	t.Helper()
 	n, err := openNode(fsys, c)
 	if err != nil {
@@ -60,9 +60,9 @@ func mustOpen(t testing.TB, fsys disk.FS, c Config) *node {
 	return n
 }
 
-func (n *node) stop() error { return errors.Join(n.Close(), n.dir.Close()) }
+func (n *member) stop() error { return errors.Join(n.Close(), n.dir.Close()) }
 
-func (n *node) mustStop(t testing.TB) {
+func (n *member) mustStop(t testing.TB) {
 	t.Helper()
 	if err := n.stop(); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func createTopic(name string) func(*metadata.Image) ([]metadata.Record, error) {
 	}
 }
 
-func mustPropose(t testing.TB, n *node, decide func(*metadata.Image) ([]metadata.Record, error)) *metadata.Image {
+func mustPropose(t testing.TB, n *member, decide func(*metadata.Image) ([]metadata.Record, error)) *metadata.Image {
 	t.Helper()
 	img, err := n.Propose(t.Context(), decide)
 	if err != nil {

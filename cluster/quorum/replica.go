@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -27,17 +28,18 @@ type replica struct {
 	applier *applier
 	send    func(to int32, message []byte)
 
-	led       leadership // as it was published last
-	delivered uint64     // index of the last entry that the applier was given
-	placing   *proposal  // was handed to raft and has no index yet
-	standIn   int        // ticks until this node stands for the lead in place of one that is gone, 0 for not
+	led       leadership       // as it was published last
+	delivered uint64           // index of the last entry that the applier was given
+	heard     map[uint64]heard // when voters were heard of, since this node leads
+	placing   *proposal        // was handed to raft and has no index yet
+	standIn   int              // ticks until this node stands for the lead in place of one that is gone, 0 for not
 
 	inbox     chan *raftpb.Message
 	proposals chan handed
-	snapshots chan *state           // that a snapshot was written of
-	lostLead  chan int32            // a node that does not answer any more
-	asks      chan chan raft.Status // whose askers have room for the answer
-	again     chan struct{}         // has room for one word that the disk may take writes again
+	snapshots chan *state          // that a snapshot was written of
+	lostLead  chan int32           // a node that does not answer any more
+	asks      chan chan raftStatus // whose askers have room for the answer
+	again     chan struct{}        // has room for one word that the disk may take writes again
 	quit      chan struct{}
 	running   sync.WaitGroup
 }
@@ -67,7 +69,7 @@ func newReplica(q *Quorum, deps Deps, s *state) (*replica, error) {
 	r := &replica{
 		quorum: q, journal: q.journal, applier: newApplier(), send: deps.Send, led: leadership{id: -1}, delivered: s.index,
 		inbox: make(chan *raftpb.Message, inboxSize), proposals: make(chan handed), snapshots: make(chan *state, 1),
-		lostLead: make(chan int32, 1), asks: make(chan chan raft.Status), again: make(chan struct{}, 1), quit: make(chan struct{}),
+		lostLead: make(chan int32, 1), asks: make(chan chan raftStatus), again: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	var err error
 	if r.storage, err = openStorage(q.journal, s, q.Voters()); err != nil {
@@ -143,7 +145,7 @@ func (r *replica) run() {
 		case <-r.again:
 			r.standAgain()
 		case ask := <-r.asks:
-			ask <- r.node.Status()
+			ask <- raftStatus{r.node.Status(), maps.Clone(r.heard)}
 		}
 	}
 }
@@ -161,7 +163,7 @@ func (r *replica) refuse() {
 		case <-r.lostLead:
 		case <-r.again:
 		case ask := <-r.asks:
-			ask <- raft.Status{}
+			ask <- raftStatus{}
 		}
 	}
 }
@@ -194,6 +196,7 @@ func (r *replica) step(m *raftpb.Message) {
 	for {
 		// A message that raft does not expect is a late one.
 		_ = r.node.Step(m)
+		r.hear(m.GetFrom())
 		select {
 		case m = <-r.inbox:
 		default:
@@ -328,7 +331,7 @@ func (r *replica) noteLeader(s *raft.SoftState) {
 		now.id = nodeOf(s.Lead)
 	}
 	if now != r.led {
-		r.led = now
+		r.led, r.heard = now, map[uint64]heard{}
 		r.quorum.lead(now, errLeadLost)
 	}
 }
@@ -381,9 +384,9 @@ func (r *replica) deliver(all ...committed) {
 // no longer has.
 func (r *replica) install(s *raftpb.Snapshot) error {
 	index, term := s.GetMetadata().GetIndex(), s.GetMetadata().GetTerm()
-	taken, err := decodeSnapshot(s.GetData(), index)
-	if err == nil && taken.term != term {
-		err = fmt.Errorf("it is of term %d, not %d", taken.term, term)
+	taken, err := decodeSnapshot(s.GetData())
+	if err == nil && (taken.index != index || taken.term != term) {
+		err = fmt.Errorf("it ends at %d in term %d, not in term %d", taken.index, taken.term, term)
 	}
 	if err != nil {
 		return fmt.Errorf("the leader's snapshot at %d: %w", index, err)

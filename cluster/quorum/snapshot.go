@@ -147,7 +147,10 @@ func (j *journal) loadSnapshot() (s *state, size int, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the snapshot: %w", err)
 	}
-	if s, err = decodeSnapshot(data, at); err != nil {
+	if s, err = decodeSnapshot(data); err == nil && s.index != at {
+		err = fmt.Errorf("its header says offset %d", s.index)
+	}
+	if err != nil {
 		return nil, 0, fmt.Errorf("the snapshot %s is damaged; restore it from a backup: %w", j.snapshotFile(at), err)
 	}
 	return s, len(data), nil
@@ -193,8 +196,8 @@ func (w *snapshotWriter) flush() error {
 	return err
 }
 
-func decodeSnapshot(data []byte, at uint64) (*state, error) {
-	r := &snapshotReader{state: &state{image: metadata.Empty(), index: at}, decoder: metadata.NewDecoder()}
+func decodeSnapshot(data []byte) (*state, error) {
+	r := &snapshotReader{state: &state{image: metadata.Empty()}, decoder: metadata.NewDecoder()}
 	for len(data) > 0 {
 		batch, rest, err := nextBatch(data, r.next)
 		if err != nil {
@@ -213,9 +216,9 @@ func decodeSnapshot(data []byte, at uint64) (*state, error) {
 
 // snapshotReader is an image that grows batch by batch.
 type snapshotReader struct {
-	state   *state // its index is what the header must say
-	next    int64  // records read, the header among them
-	count   int64  // as the header has it
+	state   *state
+	next    int64 // records read, the header among them
+	count   int64 // as the header has it
 	scratch record.Scratch
 	decoder *metadata.Decoder
 }
@@ -245,9 +248,7 @@ func (r *snapshotReader) header(b []byte) error {
 	if len(b) != snapshotHeaderSize {
 		return fmt.Errorf("header of %d bytes, want %d", len(b), snapshotHeaderSize)
 	}
-	if at := binary.BigEndian.Uint64(b[1:]); at != r.state.index {
-		return fmt.Errorf("header says offset %d, the file's name %d", at, r.state.index)
-	}
+	r.state.index = binary.BigEndian.Uint64(b[1:])
 	r.state.term = binary.BigEndian.Uint64(b[9:])
 	r.count = int64(binary.BigEndian.Uint32(b[17:]))
 	return nil

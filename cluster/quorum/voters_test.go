@@ -25,8 +25,10 @@ type voters struct {
 	rng   *rand.Rand
 	disks map[int32]*disk.Memory
 
+	watchers sync.WaitGroup // observers that run
+
 	mu    sync.Mutex
-	nodes map[int32]*node              // guarded by mu: those that run
+	nodes map[int32]*member            // guarded by mu: those that run
 	cut   map[[2]int32]bool            // guarded by mu: links that lose everything
 	delay func() time.Duration         // of a message; guarded by mu
 	lose  func() bool                  // guarded by mu
@@ -37,7 +39,7 @@ type voters struct {
 
 func newVoters(t testing.TB, seed uint64, ids ...int32) *voters {
 	v := &voters{
-		t: t, rng: rand.New(rand.NewPCG(seed, 9)), disks: map[int32]*disk.Memory{}, nodes: map[int32]*node{}, cut: map[[2]int32]bool{},
+		t: t, rng: rand.New(rand.NewPCG(seed, 9)), disks: map[int32]*disk.Memory{}, nodes: map[int32]*member{}, cut: map[[2]int32]bool{},
 		delay: func() time.Duration { return time.Millisecond }, lose: func() bool { return false },
 		acked: map[int64]int32{}, seen: map[uint64][]byte{}, stop: map[int32]context.CancelFunc{},
 	}
@@ -68,7 +70,7 @@ func (v *voters) begin(id int32) {
 	if err != nil {
 		v.t.Fatalf("node %d: %v", id, err)
 	}
-	n.Observe(func(img *metadata.Image, _ *metadata.Delta) { v.observe(id, n, img) })
+	n.Observe(func(img *metadata.Image, _ *metadata.Delta) { v.observe(id, &n.knowledge, img) })
 	ctx, cancel := context.WithCancel(v.t.Context())
 	go n.Run(ctx)
 	v.mu.Lock()
@@ -77,8 +79,8 @@ func (v *voters) begin(id int32) {
 }
 
 // observe holds that all nodes see the same image at the same index.
-func (v *voters) observe(id int32, n *node, img *metadata.Image) {
-	index := n.state.Load().index
+func (v *voters) observe(id int32, k *knowledge, img *metadata.Image) {
+	index := k.state.Load().index
 	got := encoded(img)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -187,9 +189,25 @@ func (v *voters) agree() {
 	}
 }
 
+// end ends all nodes, and the observers first.
 func (v *voters) end() {
+	for id, stop := range v.stop {
+		if _, votes := v.disks[id]; !votes {
+			stop()
+		}
+	}
+	v.watchers.Wait()
 	for _, id := range v.ids() {
 		v.kill(id)
+	}
+}
+
+// isolate cuts all links of a node.
+func (v *voters) isolate(id int32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for other := range int32(20) {
+		v.cut[[2]int32{id, other}], v.cut[[2]int32{other, id}] = true, true
 	}
 }
 
