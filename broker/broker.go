@@ -44,7 +44,9 @@ type Broker struct {
 	config     *config.Broker
 	logger     *slog.Logger
 	folders    []*folder
-	quorum     *quorum.Quorum
+	quorum     *quorum.Quorum // nil where this node does not vote
+	view       quorum.View    // of the cluster's metadata
+	node       *clusterNode   // nil for a cluster of one that needs no others
 	partitions *replica.Set
 	groups     *shard.Groups
 	txns       *shard.Txns
@@ -74,28 +76,50 @@ func (b *Broker) open(deps Deps) (err error) {
 	if err := b.openFolders(deps.FS); err != nil {
 		return err
 	}
+	if b.config.Roles.Set {
+		return b.openNode(deps)
+	}
+	return b.openAlone(deps)
+}
+
+// openAlone takes up a cluster of one, whose broker and controller know of each other.
+func (b *Broker) openAlone(deps Deps) (err error) {
 	if b.quorum, err = quorum.Open(b.quorumConfig(), quorum.Deps{Dir: b.folders[0].dir, FS: deps.FS, Logger: deps.Logger}); err != nil {
 		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
-	b.producers = &producerIDs{quorum: b.quorum}
-	b.groups = shard.New(b.groupsConfig(), deps.Logger)
-	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: markers{b}, NewProducerID: b.producers.take, Logger: deps.Logger})
-	b.seen = &groupCluster{image: b.quorum.Image(), config: b.config}
-	b.groups.ClusterChanged(b.seen, nil, false)
+	b.view = b.quorum
+	b.openCoordinators(deps, b.allocateProducerIDs)
 	if err := b.openLogs(); err != nil {
 		return err
 	}
-	b.cleaner = b.newCleaner()
 	b.quorum.Observe(b.metadataChanged)
-	b.handler = api.New(api.Deps{
-		Config: b.config, Cluster: ownDecisions{b.quorum}, Quorum: b.quorum, Controller: &controller.Controller{}, Partitions: b.partitions,
-		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
-	})
+	d := b.handlerDeps(deps)
+	d.Cluster, d.Quorum = ownDecisions{b.quorum}, b.quorum
+	b.handler = api.New(d)
 	if err := b.bind(); err != nil {
 		return err
 	}
 	return b.register()
+}
+
+// openCoordinators makes the coordinators of a broker, which lead nothing yet, and
+// the one that compacts its logs.
+func (b *Broker) openCoordinators(deps Deps, moreIDs func(context.Context) (first, end int64, err error)) {
+	b.producers = &producerIDs{more: moreIDs}
+	b.groups = shard.New(b.groupsConfig(), deps.Logger)
+	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: markers{b}, NewProducerID: b.producers.take, Logger: deps.Logger})
+	b.seen = &groupCluster{image: b.view.Image(), config: b.config}
+	b.groups.ClusterChanged(b.seen, nil, false)
+	b.cleaner = b.newCleaner()
+}
+
+// handlerDeps is what the handlers use at every broker.
+func (b *Broker) handlerDeps(deps Deps) api.Deps {
+	return api.Deps{
+		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
+		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
+		Groups:   b.groups, Txns: b.txns, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+	}
 }
 
 func (b *Broker) quorumConfig() quorum.Config {
@@ -105,7 +129,7 @@ func (b *Broker) quorumConfig() quorum.Config {
 func (b *Broker) groupsConfig() shard.Config {
 	c := b.config
 	partitions := c.OffsetsTopicPartitions
-	if t, found := b.quorum.Image().Topic(offsetsTopic); found {
+	if t, found := b.view.Image().Topic(offsetsTopic); found {
 		partitions = int32(len(t.Partitions)) // as it was created, whatever the key says now
 	}
 	return shard.Config{
@@ -121,7 +145,7 @@ func (b *Broker) groupsConfig() shard.Config {
 func (b *Broker) txnsConfig() shard.TxnConfig {
 	c := b.config
 	partitions := c.TransactionTopicPartitions
-	if t, found := b.quorum.Image().Topic(txnTopic); found {
+	if t, found := b.view.Image().Topic(txnTopic); found {
 		partitions = int32(len(t.Partitions)) // as it was created, whatever the key says now
 	}
 	return shard.TxnConfig{
@@ -138,15 +162,15 @@ func (b *Broker) bind() error {
 	c := b.config
 	budget := listener.NewBudget(c.RequestMemoryBytes)
 	b.metrics.RequestMemory(budget.Used)
-	for _, e := range c.Listeners {
-		l, err := listener.Listen(listener.Config{
-			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
-			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
-		}, listener.Deps{Handler: b.handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener)})
-		if err != nil {
+	if c.Roles.Broker || !c.Roles.Set {
+		if err := b.listen(c.Listeners, b.handler, budget); err != nil {
 			return err
 		}
-		b.listeners = append(b.listeners, l)
+	}
+	if c.Roles.Controller && c.Roles.Set {
+		if err := b.listen(c.ControllerListeners, b.handler.ForControllers(), budget); err != nil {
+			return err
+		}
 	}
 	if c.HTTPListener == "" {
 		return nil
@@ -156,6 +180,22 @@ func (b *Broker) bind() error {
 		return fmt.Errorf("serve metrics and health on %s: %w; name another address with klamm.http.listener, or leave it empty", c.HTTPListener, err)
 	}
 	b.http = bound
+	return nil
+}
+
+// listen binds listeners that one handler serves.
+func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budget *listener.Budget) error {
+	c := b.config
+	for _, e := range endpoints {
+		l, err := listener.Listen(listener.Config{
+			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
+			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
+		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener)})
+		if err != nil {
+			return err
+		}
+		b.listeners = append(b.listeners, l)
+	}
 	return nil
 }
 
@@ -182,38 +222,68 @@ func (b *Broker) Run(ctx context.Context) error {
 			inner.Go(func() error { return f.dir.Run(innerCtx) })
 		}
 	}
-	if b.config.CleanerEnable {
-		inner.Go(func() error { return b.cleaner.Run(innerCtx) })
+	if b.quorum != nil {
+		inner.Go(func() error { return b.quorum.Run(innerCtx) })
 	}
-	inner.Go(func() error { return b.quorum.Run(innerCtx) })
-	inner.Go(func() error { return b.groups.Run(innerCtx) })
-	inner.Go(func() error { return b.txns.Run(innerCtx) })
-	inner.Go(func() error { return b.partitions.Run(innerCtx) })
+	if b.groups != nil {
+		b.runCoordinators(inner, innerCtx)
+	}
+	if b.node != nil {
+		b.node.run(inner, innerCtx)
+	}
 
-	clients, clientsCtx := errgroup.WithContext(ctx)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	clients, clientsCtx := errgroup.WithContext(serving)
 	for _, l := range b.listeners {
 		clients.Go(func() error { return l.Run(clientsCtx) })
 	}
 	clients.Go(func() error { return b.serveHTTP(clientsCtx) })
-	clients.Go(func() error { return waitFor(clientsCtx, innerCtx) })
+	clients.Go(func() error {
+		defer stopServing()
+		err := waitFor(ctx, clientsCtx, innerCtx)
+		if err == nil && b.node != nil {
+			err = b.node.retire()
+		}
+		return err
+	})
 	b.ready.Store(true)
 	stopping := context.AfterFunc(clientsCtx, func() {
 		b.ready.Store(false)
 		b.handler.Stop()
-		b.groups.ResignAll() // or who waits for members of its group holds up the stop
+		if b.groups != nil {
+			b.groups.ResignAll() // or who waits for members of its group holds up the stop
+		}
 	})
 	defer stopping()
 	err := clients.Wait()
 	stopBelow()
-	return errors.Join(err, inner.Wait(), b.close())
+	err = errors.Join(err, inner.Wait())
+	if b.node != nil {
+		b.node.ended()
+	}
+	return errors.Join(err, b.close())
 }
 
-// waitFor returns when either context ends.
-func waitFor(a, b context.Context) error {
+// runCoordinators runs what a broker has that a node without one has not.
+func (b *Broker) runCoordinators(g *errgroup.Group, ctx context.Context) {
+	if b.config.CleanerEnable {
+		g.Go(func() error { return b.cleaner.Run(ctx) })
+	}
+	g.Go(func() error { return b.groups.Run(ctx) })
+	g.Go(func() error { return b.txns.Run(ctx) })
+	g.Go(func() error { return b.partitions.Run(ctx) })
+}
+
+// waitFor returns when the broker is to stop, when a listener has failed, or when
+// another part of it has, which is an error.
+func waitFor(stop, listeners, inner context.Context) error {
 	select {
-	case <-a.Done():
+	case <-stop.Done():
 		return nil
-	case <-b.Done():
+	case <-listeners.Done():
+		return nil
+	case <-inner.Done():
 		return errors.New("a part of the broker ended")
 	}
 }

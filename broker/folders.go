@@ -6,9 +6,11 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/klamm-io/klamm/broker/api"
+	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/protocol"
@@ -100,6 +102,33 @@ func (b *Broker) formatFolders() error {
 	return nil
 }
 
+// clusterID is the cluster that the folders belong to.
+func (b *Broker) clusterID() string { return b.folders[0].dir.ClusterID() }
+
+// logDirIDs are the ids of the folders that can be used.
+func (b *Broker) logDirIDs() [][16]byte {
+	var ids [][16]byte
+	for _, f := range b.folders {
+		if f.dir != nil {
+			ids = append(ids, f.dir.ID())
+		}
+	}
+	return ids
+}
+
+// cleanBrokerEpoch is the broker epoch with which all folders were closed in order,
+// -1 where one was not.
+func (b *Broker) cleanBrokerEpoch() int64 {
+	epoch := int64(-1)
+	for i, f := range b.folders {
+		if f.dir == nil || i > 0 && f.dir.CleanBrokerEpoch() != epoch {
+			return -1
+		}
+		epoch = f.dir.CleanBrokerEpoch()
+	}
+	return epoch
+}
+
 // holdPartitions reports whether any folder has partitions of topics.
 func (b *Broker) holdPartitions() bool {
 	for _, f := range b.folders {
@@ -125,7 +154,7 @@ func (b *Broker) newCleaner() *log.Cleaner {
 			dirs = append(dirs, f.dir)
 		}
 	}
-	return log.NewCleaner(b.cleanerConfig(b.quorum.Image()), dirs, b.logger)
+	return log.NewCleaner(b.cleanerConfig(b.view.Image()), dirs, b.logger)
 }
 
 func (b *Broker) logDirs() []api.LogDir {
@@ -177,12 +206,17 @@ func (b *Broker) emptiest() *folder {
 	return emptiest
 }
 
+// recoveryThreads is how many logs are opened at the same time.
+func (b *Broker) recoveryThreads() int {
+	return max(b.config.RecoveryThreadsPerDataDir*len(b.folders), 2*runtime.GOMAXPROCS(0))
+}
+
 // openLogs opens the logs of all partitions that the metadata knows.
 func (b *Broker) openLogs() error {
-	img := b.quorum.Image()
+	img := b.view.Image()
 	known := map[protocol.TopicPartition]bool{}
 	var g errgroup.Group
-	g.SetLimit(max(b.config.RecoveryThreadsPerDataDir*len(b.folders), 2*runtime.GOMAXPROCS(0)))
+	g.SetLimit(b.recoveryThreads())
 	for t := range img.Topics() {
 		for i := range t.Partitions {
 			tp := protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}
@@ -227,24 +261,64 @@ func (b *Broker) newPartition(img *metadata.Image, t *metadata.Topic, index int3
 	b.openPartition(b.emptiest(), img, t, protocol.TopicPartition{Topic: t.Name, Partition: index})
 }
 
-// openPartition opens one partition's log in f, and lets it be served. A log that
-// cannot be opened makes that partition offline, not the broker.
+// openPartition opens the log in f of a partition that this broker has the only
+// replica of, and lets it be served. A log that cannot be opened makes that partition
+// offline, not the broker.
 func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) {
+	l := b.hold(f, img, t, tp)
+	if l == nil {
+		return
+	}
+	p := b.partitions.Add(tp, t.ID, t.Partitions[tp.Partition].LeaderEpoch, l)
+	if t.Name == offsetsTopic {
+		b.leadGroups(p)()
+	}
+}
+
+// takeUp returns the replica of a partition, and opens its log where that is new
+// here; nil where it cannot be opened.
+func (b *Broker) takeUp(img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) *replica.Partition {
+	p, err := b.partitions.Get(tp.Topic, tp.Partition)
+	if err == nil {
+		return p
+	}
+	if errors.Is(err, kerr.KafkaStorageError) {
+		return nil
+	}
+	f, err := b.folderOf(tp)
+	if err != nil {
+		b.offline(tp, t.ID, err)
+		return nil
+	}
+	if l := b.hold(f, img, t, tp); l != nil {
+		return b.partitions.AddReplica(tp, t.ID, l)
+	}
+	return nil
+}
+
+// hold opens a partition's log in f. Where it cannot be opened it returns nil, and the
+// partition is offline.
+func (b *Broker) hold(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) *log.Log {
 	l, err := b.openLog(f, img, t, tp)
 	if err != nil {
 		b.offline(tp, t.ID, err)
-		return
+		return nil
 	}
 	f.mu.Lock()
 	f.partitions[tp] = true
 	f.mu.Unlock()
-	p := b.partitions.Add(tp, t.ID, t.Partitions[tp.Partition].LeaderEpoch, l)
-	if t.Name != offsetsTopic {
-		return
-	}
-	if err := b.groups.Lead(tp.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})(); err != nil {
-		b.logger.Error("groups are not served; restore the partition's folder from a backup, or stop the broker and move it away: its groups begin anew then",
-			"partition", tp.String(), "err", err)
+	return l
+}
+
+// leadGroups takes over the groups of a partition that this broker leads. They are
+// served once load has read them.
+func (b *Broker) leadGroups(p *replica.Partition) (load func()) {
+	read := b.groups.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})
+	return func() {
+		if err := read(); err != nil {
+			b.logger.Error("groups are not served; restore the partition's folder from a backup, or stop the broker and move it away: its groups begin anew then",
+				"partition", p.String(), "err", err)
+		}
 	}
 }
 
@@ -253,7 +327,16 @@ func (b *Broker) openPartition(f *folder, img *metadata.Image, t *metadata.Topic
 // any partition.
 func (b *Broker) leadTxns() {
 	for _, p := range b.partitions.Topic(txnTopic) {
-		if err := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})(); err != nil {
+		b.leadTxnPartition(p)()
+	}
+}
+
+// leadTxnPartition takes over the transactions of a partition that this broker leads.
+// They are served once load has read them.
+func (b *Broker) leadTxnPartition(p *replica.Partition) (load func()) {
+	read := b.txns.Lead(p.Partition, p.LeaderEpoch(), coordinatorLog{partition: p, leaderEpoch: p.LeaderEpoch()})
+	return func() {
+		if err := read(); err != nil {
 			b.logger.Error("transactions are not served; restore the partition's folder from a backup, or stop the broker and move it away: its transactional ids begin anew then",
 				"partition", p.String(), "err", err)
 		}

@@ -74,7 +74,7 @@ func (m markers) settled(marker step.Marker, tp protocol.TopicPartition, err err
 }
 
 func (m markers) exists(tp protocol.TopicPartition) bool {
-	t, found := m.broker.quorum.Image().Topic(tp.Topic)
+	t, found := m.broker.view.Image().Topic(tp.Topic)
 	return found && int(tp.Partition) < len(t.Partitions)
 }
 

@@ -25,9 +25,9 @@ func (s *state) Broker() metrics.Broker {
 	if e := b.config.AdvertisedListeners; len(e) > 0 {
 		told.Address = net.JoinHostPort(e[0].Host, strconv.Itoa(int(b.port(e[0]))))
 	}
-	if b.quorum != nil {
-		img := b.quorum.Image()
-		told.QuorumLeader, told.QuorumEpoch = b.quorum.Leader()
+	if b.view != nil {
+		img := b.view.Image()
+		told.QuorumLeader, told.QuorumEpoch = b.view.Leader()
 		told.Topics, told.ActiveController = img.NumTopics(), img.ControllerID == b.config.NodeID
 	}
 	if b.groups != nil {
@@ -57,10 +57,10 @@ const lateAfter = 5 * time.Minute
 // Partitions are those that this node leads.
 func (s *state) Partitions() []metrics.Partition {
 	b := s.broker
-	if b.quorum == nil {
+	if b.view == nil {
 		return nil
 	}
-	img := b.quorum.Image()
+	img := b.view.Image()
 	var all []metrics.Partition
 	for p := range b.partitions.All() {
 		t, found := img.Topic(p.Topic)

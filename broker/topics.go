@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/config"
@@ -18,16 +19,14 @@ import (
 // metadataChanged makes the replicas what the metadata says. It runs before the
 // change is answered, one change at a time.
 func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
+	if b.node != nil {
+		b.node.metadataChanged(img, d)
+		return
+	}
 	for _, t := range d.TopicsDeleted {
 		b.deleteTopic(t)
 	}
-	if len(d.TopicsDeleted) > 0 {
-		var names []string
-		for _, t := range d.TopicsDeleted {
-			names = append(names, t.Name)
-		}
-		b.groups.TopicsDeleted(names)
-	}
+	b.forgetTopics(d.TopicsDeleted)
 	for _, t := range d.TopicsCreated {
 		for i := range t.Partitions {
 			b.newPartition(img, t, int32(i))
@@ -41,32 +40,59 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 			b.newPartition(img, t.After, int32(i))
 		}
 	}
+	b.configsChanged(img, d)
+	b.tellGroups(img, d)
+}
+
+// forgetTopics lets groups forget what they committed of topics that were deleted.
+func (b *Broker) forgetTopics(deleted []*metadata.Topic) {
+	if len(deleted) == 0 {
+		return
+	}
+	var names []string
+	for _, t := range deleted {
+		names = append(names, t.Name)
+	}
+	b.groups.TopicsDeleted(names)
+}
+
+func (b *Broker) configsChanged(img *metadata.Image, d *metadata.Delta) {
 	for _, r := range d.ConfigsChanged {
 		b.configChanged(img, r)
 	}
-	b.tellGroups(img, d)
 }
 
 func (b *Broker) deleteTopic(t *metadata.Topic) {
 	for _, p := range b.partitions.Remove(t.Name) {
-		switch t.Name {
-		case offsetsTopic:
-			b.groups.Resign(p.Partition)
-		case txnTopic:
-			b.txns.Resign(p.Partition)
-		}
-		if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)
-		}
+		b.deleteReplica(p)
 	}
-	for _, f := range b.folders {
-		f.mu.Lock()
-		for i := range t.Partitions {
-			delete(f.partitions, protocol.TopicPartition{Topic: t.Name, Partition: int32(i)})
-		}
-		f.mu.Unlock()
+	for i := range t.Partitions { // those that are offline too
+		b.forgetFolder(protocol.TopicPartition{Topic: t.Name, Partition: int32(i)})
 	}
 	b.metrics.Forget(t.Name)
+}
+
+// deleteReplica deletes the files of a replica that nobody finds any more.
+func (b *Broker) deleteReplica(p *replica.Partition) {
+	switch p.Topic {
+	case offsetsTopic:
+		b.groups.Resign(p.Partition)
+	case txnTopic:
+		b.txns.Resign(p.Partition)
+	}
+	if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)
+	}
+	b.forgetFolder(p.TopicPartition)
+}
+
+// forgetFolder notes that a partition lies in no folder.
+func (b *Broker) forgetFolder(tp protocol.TopicPartition) {
+	for _, f := range b.folders {
+		f.mu.Lock()
+		delete(f.partitions, tp)
+		f.mu.Unlock()
+	}
 }
 
 // configChanged gives the logs of one topic, or of all where the brokers'
@@ -96,14 +122,20 @@ func (b *Broker) reconfigure(img *metadata.Image, topic string) {
 
 // register tells the cluster where this broker is reached.
 func (b *Broker) register() error {
-	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID()}
-	for _, e := range b.config.AdvertisedListeners {
-		me.Endpoints = append(me.Endpoints, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e)})
-	}
+	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID(), Endpoints: b.advertised()}
 	_, err := b.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
 		return (&controller.Controller{}).RegisterAlone(img, me, controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config}), nil
 	})
 	return err
+}
+
+// advertised is where clients and brokers reach this one.
+func (b *Broker) advertised() []metadata.Endpoint {
+	var all []metadata.Endpoint
+	for _, e := range b.config.AdvertisedListeners {
+		all = append(all, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e)})
+	}
+	return all
 }
 
 // port is the port that is advertised: where any free one was asked for, the one

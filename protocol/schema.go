@@ -350,6 +350,14 @@ var schemas = map[int16]schema{
 	42: {name: "DeleteGroups", from: 0, to: 2, flexible: 2, fields: []field{
 		{name: "GroupsNames", kind: array, of: text, from: 0, to: 2},
 	}},
+	43: {name: "ElectLeaders", from: 0, to: 2, flexible: 2, fields: []field{
+		{name: "ElectionType", kind: fixed1, from: 1, to: 2},
+		{name: "TopicPartitions", kind: array, of: object, from: 0, to: 2, null: versions{0, 3}, fields: []field{
+			{name: "Topic", kind: text, from: 0, to: 2},
+			{name: "Partitions", kind: array, of: fixed4, from: 0, to: 2},
+		}},
+		{name: "TimeoutMs", kind: fixed4, from: 0, to: 2},
+	}},
 	44: {name: "IncrementalAlterConfigs", from: 0, to: 1, flexible: 1, fields: []field{
 		{name: "Resources", kind: array, of: object, from: 0, to: 1, fields: []field{
 			{name: "ResourceType", kind: fixed1, from: 0, to: 1},
@@ -361,6 +369,17 @@ var schemas = map[int16]schema{
 			}},
 		}},
 		{name: "ValidateOnly", kind: fixed1, from: 0, to: 1},
+	}},
+	45: {name: "AlterPartitionReassignments", from: 0, to: 1, flexible: 0, fields: []field{
+		{name: "TimeoutMs", kind: fixed4, from: 0, to: 1},
+		{name: "AllowReplicationFactorChange", kind: fixed1, from: 1, to: 1},
+		{name: "Topics", kind: array, of: object, from: 0, to: 1, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 1},
+			{name: "Partitions", kind: array, of: object, from: 0, to: 1, fields: []field{
+				{name: "PartitionIndex", kind: fixed4, from: 0, to: 1},
+				{name: "Replicas", kind: array, of: fixed4, from: 0, to: 1, null: versions{0, 2}},
+			}},
+		}},
 	}},
 	46: {name: "ListPartitionReassignments", from: 0, to: 0, flexible: 0, fields: []field{
 		{name: "TimeoutMs", kind: fixed4, from: 0, to: 0},
@@ -386,6 +405,34 @@ var schemas = map[int16]schema{
 			}},
 		}},
 	}},
+	56: {name: "AlterPartition", from: 2, to: 3, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 2, to: 3},
+		{name: "BrokerEpoch", kind: fixed8, from: 2, to: 3},
+		{name: "Topics", kind: array, of: object, from: 2, to: 3, fields: []field{
+			{name: "TopicId", kind: uuid, from: 2, to: 3},
+			{name: "Partitions", kind: array, of: object, from: 2, to: 3, fields: []field{
+				{name: "PartitionIndex", kind: fixed4, from: 2, to: 3},
+				{name: "LeaderEpoch", kind: fixed4, from: 2, to: 3},
+				{name: "NewIsr", kind: array, of: fixed4, from: 2, to: 2},
+				{name: "NewIsrWithEpochs", kind: array, of: object, from: 3, to: 3, fields: []field{
+					{name: "BrokerId", kind: fixed4, from: 3, to: 3},
+					{name: "BrokerEpoch", kind: fixed8, from: 3, to: 3},
+				}},
+				{name: "LeaderRecoveryState", kind: fixed1, from: 2, to: 3},
+				{name: "PartitionEpoch", kind: fixed4, from: 2, to: 3},
+			}},
+		}},
+	}},
+	57: {name: "UpdateFeatures", from: 0, to: 2, flexible: 0, fields: []field{
+		{name: "timeoutMs", kind: fixed4, from: 0, to: 2},
+		{name: "FeatureUpdates", kind: array, of: object, from: 0, to: 2, fields: []field{
+			{name: "Feature", kind: text, from: 0, to: 2},
+			{name: "MaxVersionLevel", kind: fixed2, from: 0, to: 2},
+			{name: "AllowDowngrade", kind: fixed1, from: 0, to: 0},
+			{name: "UpgradeType", kind: fixed1, from: 1, to: 2},
+		}},
+		{name: "ValidateOnly", kind: fixed1, from: 1, to: 2},
+	}},
 	60: {name: "DescribeCluster", from: 0, to: 2, flexible: 0, fields: []field{
 		{name: "IncludeClusterAuthorizedOperations", kind: fixed1, from: 0, to: 2},
 		{name: "EndpointType", kind: fixed1, from: 1, to: 2},
@@ -397,6 +444,37 @@ var schemas = map[int16]schema{
 			{name: "PartitionIndexes", kind: array, of: fixed4, from: 0, to: 0},
 		}},
 	}},
+	62: {name: "BrokerRegistration", from: 0, to: 4, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 0, to: 4},
+		{name: "ClusterId", kind: text, from: 0, to: 4},
+		{name: "IncarnationId", kind: uuid, from: 0, to: 4},
+		{name: "Listeners", kind: array, of: object, from: 0, to: 4, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 4},
+			{name: "Host", kind: text, from: 0, to: 4},
+			{name: "Port", kind: fixed2, from: 0, to: 4},
+			{name: "SecurityProtocol", kind: fixed2, from: 0, to: 4},
+		}},
+		{name: "Features", kind: array, of: object, from: 0, to: 4, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 4},
+			{name: "MinSupportedVersion", kind: fixed2, from: 0, to: 4},
+			{name: "MaxSupportedVersion", kind: fixed2, from: 0, to: 4},
+		}},
+		{name: "Rack", kind: text, from: 0, to: 4, null: versions{0, 5}},
+		{name: "IsMigratingZkBroker", kind: fixed1, from: 1, to: 4},
+		{name: "LogDirs", kind: array, of: uuid, from: 2, to: 4},
+		{name: "PreviousBrokerEpoch", kind: fixed8, from: 3, to: 4},
+	}},
+	63: {name: "BrokerHeartbeat", from: 1, to: 1, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 1, to: 1},
+		{name: "BrokerEpoch", kind: fixed8, from: 1, to: 1},
+		{name: "CurrentMetadataOffset", kind: fixed8, from: 1, to: 1},
+		{name: "WantFence", kind: fixed1, from: 1, to: 1},
+		{name: "WantShutDown", kind: fixed1, from: 1, to: 1},
+		{name: "OfflineLogDirs", kind: array, of: uuid, from: 1, to: 1, tag: &tagged{number: 0, versions: versions{1, 2}}},
+	}},
+	64: {name: "UnregisterBroker", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 0, to: 0},
+	}},
 	65: {name: "DescribeTransactions", from: 0, to: 0, flexible: 0, fields: []field{
 		{name: "TransactionalIds", kind: array, of: text, from: 0, to: 0},
 	}},
@@ -405,6 +483,10 @@ var schemas = map[int16]schema{
 		{name: "ProducerIdFilters", kind: array, of: fixed8, from: 0, to: 2},
 		{name: "DurationFilter", kind: fixed8, from: 1, to: 2},
 		{name: "TransactionalIdPattern", kind: text, from: 2, to: 2, null: versions{2, 3}},
+	}},
+	67: {name: "AllocateProducerIds", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 0, to: 0},
+		{name: "BrokerEpoch", kind: fixed8, from: 0, to: 0},
 	}},
 	68: {name: "ConsumerGroupHeartbeat", from: 0, to: 1, flexible: 0, fields: []field{
 		{name: "GroupId", kind: text, from: 0, to: 1},
@@ -425,6 +507,19 @@ var schemas = map[int16]schema{
 		{name: "GroupIds", kind: array, of: text, from: 0, to: 1},
 		{name: "IncludeAuthorizedOperations", kind: fixed1, from: 0, to: 1},
 	}},
+	73: {name: "AssignReplicasToDirs", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "BrokerId", kind: fixed4, from: 0, to: 0},
+		{name: "BrokerEpoch", kind: fixed8, from: 0, to: 0},
+		{name: "Directories", kind: array, of: object, from: 0, to: 0, fields: []field{
+			{name: "Id", kind: uuid, from: 0, to: 0},
+			{name: "Topics", kind: array, of: object, from: 0, to: 0, fields: []field{
+				{name: "TopicId", kind: uuid, from: 0, to: 0},
+				{name: "Partitions", kind: array, of: object, from: 0, to: 0, fields: []field{
+					{name: "PartitionIndex", kind: fixed4, from: 0, to: 0},
+				}},
+			}},
+		}},
+	}},
 	74: {name: "ListConfigResources", from: 0, to: 1, flexible: 0, fields: []field{
 		{name: "ResourceTypes", kind: array, of: fixed1, from: 1, to: 1},
 	}},
@@ -437,6 +532,23 @@ var schemas = map[int16]schema{
 			{name: "TopicName", kind: text, from: 0, to: 0},
 			{name: "PartitionIndex", kind: fixed4, from: 0, to: 0},
 		}},
+	}},
+	80: {name: "AddRaftVoter", from: 0, to: 1, flexible: 0, fields: []field{
+		{name: "ClusterId", kind: text, from: 0, to: 1, null: versions{0, 2}},
+		{name: "TimeoutMs", kind: fixed4, from: 0, to: 1},
+		{name: "VoterId", kind: fixed4, from: 0, to: 1},
+		{name: "VoterDirectoryId", kind: uuid, from: 0, to: 1},
+		{name: "Listeners", kind: array, of: object, from: 0, to: 1, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 1},
+			{name: "Host", kind: text, from: 0, to: 1},
+			{name: "Port", kind: fixed2, from: 0, to: 1},
+		}},
+		{name: "AckWhenCommitted", kind: fixed1, from: 1, to: 1},
+	}},
+	81: {name: "RemoveRaftVoter", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "ClusterId", kind: text, from: 0, to: 0, null: versions{0, 1}},
+		{name: "VoterId", kind: fixed4, from: 0, to: 0},
+		{name: "VoterDirectoryId", kind: uuid, from: 0, to: 0},
 	}},
 	30000: {name: "NodeHello", from: 0, to: 0, flexible: 999, fields: []field{
 		{name: "ClusterID", kind: text, from: 0, to: 0},

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/protocol/node"
 )
 
 // ApiVersions (18), versions 0 to 4.
@@ -31,8 +32,10 @@ func (h *Handler) apiVersions(r *listener.Request, req *kmsg.ApiVersionsRequest)
 		}
 		r.Conn.SetSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
 	}
-	for _, key := range slices.Sorted(maps.Keys(apis)) {
-		resp.ApiKeys = append(resp.ApiKeys, versionsOf(key))
+	for _, key := range slices.Sorted(maps.Keys(h.apis)) {
+		if node.RequestForKey(key) == nil {
+			resp.ApiKeys = append(resp.ApiKeys, h.versionsOf(key))
+		}
 	}
 	if req.Version >= 3 {
 		addFeatures(resp)
@@ -40,9 +43,9 @@ func (h *Handler) apiVersions(r *listener.Request, req *kmsg.ApiVersionsRequest)
 	r.ReplyMsg(resp)
 }
 
-func versionsOf(key int16) kmsg.ApiVersionsResponseApiKey {
+func (h *Handler) versionsOf(key int16) kmsg.ApiVersionsResponseApiKey {
 	k := kmsg.NewApiVersionsResponseApiKey()
-	k.ApiKey, k.MinVersion, k.MaxVersion = key, apis[key].min, apis[key].max
+	k.ApiKey, k.MinVersion, k.MaxVersion = key, h.apis[key].min, h.apis[key].max
 	if key == produceKey {
 		k.MinVersion = 0 // not served, but old librdkafka takes it for the sign that gzip and snappy work (KIP-896)
 	}
@@ -59,7 +62,7 @@ func (h *Handler) refuseVersion(r *listener.Request, a api) {
 	}
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.ErrorCode = kerr.UnsupportedVersion.Code
-	resp.ApiKeys = append(resp.ApiKeys, versionsOf(apiVersionsKey))
+	resp.ApiKeys = append(resp.ApiKeys, h.versionsOf(apiVersionsKey))
 	r.Version = 0
 	r.ReplyMsg(resp)
 }

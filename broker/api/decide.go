@@ -31,6 +31,13 @@ type Cluster interface {
 // is none, or where it changes.
 const decisionPatience = 30 * time.Second
 
+// asSent is a request that goes on at the version at which it came, by which it is
+// judged.
+type asSent struct{ kmsg.Request }
+
+// SetVersion does nothing.
+func (asSent) SetVersion(int16) {}
+
 // decide answers a request that changes the metadata. Where this node is the active
 // controller, here decides; else the request goes there as it is. Whether the
 // client may ask for it was looked at before: the active controller takes a node's
@@ -47,7 +54,10 @@ func decide[R kmsg.Response](h *Handler, req kmsg.Request, here func(*metadata.I
 			return resp, err
 		}
 	}
-	answer, err := h.cluster.Ask(ctx, req)
+	if h.forControllers {
+		return resp, fmt.Errorf("node %d is not the active controller: %w", h.config.NodeID, kerr.NotController) // who asked asks on
+	}
+	answer, err := h.cluster.Ask(ctx, asSent{req})
 	if err != nil {
 		return resp, err
 	}

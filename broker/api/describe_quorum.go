@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,12 +32,26 @@ func (h *Handler) describeQuorum(r *listener.Request, req *kmsg.DescribeQuorumRe
 		resp.ErrorCode, resp.ErrorMessage = err.Code, protocol.ErrorMessage(err)
 	case !asksForMetadata(req):
 		refuseQuorum(req, resp)
+	case !h.cluster.Decides() && !h.forControllers:
+		resp = h.quorumElsewhere(req, resp)
 	default:
 		resp.Topics = []kmsg.DescribeQuorumResponseTopic{{
 			Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumResponseTopicPartition{h.describeVoters(req.Version)},
 		}}
 	}
 	r.ReplyMsg(resp)
+}
+
+// quorumElsewhere lets the leader of the quorum describe it.
+func (h *Handler) quorumElsewhere(req *kmsg.DescribeQuorumRequest, failed *kmsg.DescribeQuorumResponse) *kmsg.DescribeQuorumResponse {
+	ctx, cancel := context.WithTimeout(context.Background(), decisionPatience)
+	defer cancel()
+	answer, err := h.cluster.Ask(ctx, asSent{req})
+	if resp, is := answer.(*kmsg.DescribeQuorumResponse); err == nil && is {
+		return resp
+	}
+	failed.ErrorCode, failed.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+	return failed
 }
 
 // asksForMetadata reports whether the one partition that a quorum keeps is asked

@@ -2,6 +2,8 @@ package api
 
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/cluster/metadata"
 )
 
 // TransactionVersion is the finalized level of transaction.version: each
@@ -17,6 +19,15 @@ var features = []struct {
 }{
 	{"group.version", 0, 1}, // consumer groups of the new protocol (KIP-848)
 	{"transaction.version", 0, TransactionVersion},
+}
+
+// FeatureRanges are the levels of each feature that this broker supports.
+func FeatureRanges() []metadata.FeatureRange {
+	var all []metadata.FeatureRange
+	for _, f := range features {
+		all = append(all, metadata.FeatureRange{Name: f.name, Min: f.min, Max: f.max})
+	}
+	return all
 }
 
 // addFeatures tells of the feature levels. Clients below version 4 do not take a

@@ -12,6 +12,7 @@ import (
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/broker/wait"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -57,6 +58,10 @@ type fetch struct {
 	most    int           // bytes that the answer may have
 	left    int           // bytes that it may still grow by
 	waited  time.Duration // for records to come
+
+	selects bool            // readers may be sent to a replica in their rack
+	img     *metadata.Image // by which that is chosen
+	me      int32
 }
 
 // fetchTarget is where a wanted partition is to be read, or why it is not.
@@ -67,6 +72,9 @@ type fetchTarget struct {
 
 func (h *Handler) newFetch(r *listener.Request, req *kmsg.FetchRequest, session *fetchsession.Fetch) *fetch {
 	f := &fetch{req: req, session: session, most: int(min(req.MaxBytes, h.config.FetchMaxBytes)), targets: make([]fetchTarget, len(session.Wanted))}
+	if h.config.ReplicaSelector != "" && req.Rack != "" && req.Version >= readsAnyReplicaSince {
+		f.selects, f.img, f.me = true, h.image(), h.config.NodeID
+	}
 	for i, w := range session.Wanted {
 		f.targets[i] = h.fetchTarget(r, req, w)
 	}
@@ -173,7 +181,9 @@ func (f *fetch) read() (answer []fetchedPartition, enough bool) {
 }
 
 // special reports whether the partition has something to say besides records.
-func (p *fetchedPartition) special() bool { return p.errorCode != 0 || p.diverging != nil }
+func (p *fetchedPartition) special() bool {
+	return p.errorCode != 0 || p.diverging != nil || p.preferred.told
+}
 
 // readPartition answers one partition. Only the first that has records may
 // exceed the limits, so that a reader gets past a batch larger than them.
@@ -224,6 +234,11 @@ func (f *fetch) readReplica(answer *fetchedPartition, p *replica.Partition, w *f
 		answer.aborted = []log.AbortedTxn{}
 	}
 	answer.logStart = p.Log().Start()
+	if f.selects && p.Leads() {
+		if answer.preferred.id, answer.preferred.told = preferredReplica(f.img, p, f.me, f.req.Rack, w.Offset); answer.preferred.told {
+			return nil
+		}
+	}
 	err := f.readRecords(answer, p.Log(), w, end, first)
 	if err != nil {
 		answer.highWatermark, answer.lastStable, answer.logStart, answer.aborted = -1, -1, -1, nil

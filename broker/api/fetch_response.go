@@ -49,6 +49,7 @@ type fetchedPartition struct {
 	logStart      int64
 	diverging     *divergingEpoch
 	leader        fetchLeader
+	preferred     nearReplica
 	aborted       []log.AbortedTxn // nil: null, for read_uncommitted
 	records       log.Slice        // owned: the response's Release closes it
 	copied        []byte           // records that lie in memory, in place of the above
@@ -126,7 +127,7 @@ func (f *fetchResponse) appendPartition(w *fetchWriter, p *fetchedPartition) {
 	}
 	w.aborted(p.aborted)
 	if f.version >= 11 {
-		w.int32(-1) // no preferred read replica
+		w.preferred(p)
 	}
 	if p.copied != nil {
 		w.memory(p.copied)
@@ -134,6 +135,12 @@ func (f *fetchResponse) appendPartition(w *fetchWriter, p *fetchedPartition) {
 		w.records(&p.records)
 	}
 	w.partitionTags(p)
+}
+
+// nearReplica is from where else a reader should read.
+type nearReplica struct {
+	told bool
+	id   int32
 }
 
 // fetchWriter appends Kafka's primitive types to buf, and cuts it into parts
@@ -200,6 +207,14 @@ func (w *fetchWriter) records(s *log.Slice) {
 		Region:  disk.Region{File: s.File, Off: s.Off, Len: s.Len},
 		Release: s.Close,
 	})
+}
+
+func (w *fetchWriter) preferred(p *fetchedPartition) {
+	if p.preferred.told {
+		w.int32(p.preferred.id)
+	} else {
+		w.int32(-1)
+	}
 }
 
 // memory appends records that lie in memory.

@@ -46,6 +46,12 @@ type Deps struct {
 	Metrics       *metrics.Metrics
 	Logger        *slog.Logger
 	Dirs          []LogDir // in the order of log.dirs
+
+	// Of a node that is one of several.
+	ClusterID   string
+	Incarnation [16]byte         // of this process
+	Active      ActiveController // nil where this node does not vote
+	Voter       Voter            // the same
 }
 
 // Markers writes the markers of transactions.
@@ -78,21 +84,39 @@ type Handler struct {
 	logger     *slog.Logger
 	dirs       []LogDir
 
-	stopOnce sync.Once
+	clusterID   string
+	incarnation [16]byte
+	active      ActiveController
+	voter       Voter
+
+	apis           map[int16]api // that are served
+	forControllers bool          // it serves a listener of controllers
+
+	stop     func() // closes stopping, once
 	stopping chan struct{}
 }
 
 // New returns a handler.
 func New(d Deps) *Handler {
+	stopping := make(chan struct{})
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
-		stopping: make(chan struct{}),
+		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter,
+		apis: clientAPIs, stop: sync.OnceFunc(func() { close(stopping) }), stopping: stopping,
 	}
 }
 
+// ForControllers returns the handler for the listeners of controllers, which stops
+// with h.
+func (h *Handler) ForControllers() *Handler {
+	c := *h
+	c.apis, c.forControllers = controllerAPIs, true
+	return &c
+}
+
 // Stop lets every fetch that waits for records answer with what there is.
-func (h *Handler) Stop() { h.stopOnce.Do(func() { close(h.stopping) }) }
+func (h *Handler) Stop() { h.stop() }
 
 // Overlaps reports whether requests of that API may be pending several at a time
 // on one connection: produces may, so that one flush answers many.
@@ -100,7 +124,7 @@ func (h *Handler) Overlaps(key int16) bool { return key == produceKey }
 
 // Handle serves one request.
 func (h *Handler) Handle(r *listener.Request) {
-	a, known := apis[r.Key]
+	a, known := h.apis[r.Key]
 	switch {
 	case !known:
 		r.Hangup(fmt.Errorf("API %d (%s) is not served here: %w", r.Key, nameOf(r.Key), kerr.UnsupportedVersion))
@@ -113,7 +137,7 @@ func (h *Handler) Handle(r *listener.Request) {
 
 // allowed asks the authorizer about the client of r.
 func (h *Handler) allowed(r *listener.Request, op security.Operation, res security.Resource) bool {
-	if r.Conn.Principal.Type == security.NodeType {
+	if h.ofNode(r) {
 		return true // it looked at its client's rights
 	}
 	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/protocol/node"
 )
 
 const (
@@ -20,12 +21,16 @@ type api struct {
 	serve    func(h *Handler, r *listener.Request)
 }
 
-// apis are all APIs that are served, by key. ApiVersions tells clients so.
-var apis map[int16]api
+// clientAPIs are all APIs that are served to clients, by key, and controllerAPIs
+// those where controllers listen. ApiVersions tells so, but for those that only
+// nodes know.
+var clientAPIs, controllerAPIs map[int16]api
 
-// The table calls functions that look at the table.
+// The tables call functions that look at the tables.
 func init() {
-	apis = map[int16]api{
+	clientAPIs = map[int16]api{
+		node.HelloKey: serves(0, 0, (*Handler).hello),
+
 		int16(kmsg.Produce):                    serves(3, 13, (*Handler).produce),
 		int16(kmsg.Fetch):                      serves(4, 18, (*Handler).fetch),
 		int16(kmsg.ListOffsets):                serves(1, 11, (*Handler).listOffsets),
@@ -71,6 +76,27 @@ func init() {
 		int16(kmsg.ConsumerGroupDescribe):      serves(0, 1, (*Handler).consumerGroupDescribe),
 		int16(kmsg.DescribeTopicPartitions):    serves(0, 0, (*Handler).describeTopicPartitions),
 	}
+	controllerAPIs = map[int16]api{
+		node.HelloKey:     serves(0, 0, (*Handler).hello),
+		node.ConsensusKey: serves(0, 0, (*Handler).consensus),
+
+		int16(kmsg.BrokerRegistration):   forNodes(0, 4, ActiveController.RegisterBroker),
+		int16(kmsg.BrokerHeartbeat):      forNodes(1, 1, ActiveController.Heartbeat),
+		int16(kmsg.AlterPartition):       forNodes(2, 3, ActiveController.AlterPartition),
+		int16(kmsg.AllocateProducerIDs):  forNodes(0, 0, ActiveController.AllocateProducerIDs),
+		int16(kmsg.AssignReplicasToDirs): forNodes(0, 0, ActiveController.AssignReplicasToDirs),
+	}
+	controllerAPIs[apiVersionsKey] = clientAPIs[apiVersionsKey]
+	for _, key := range decidedByController {
+		controllerAPIs[int16(key)] = clientAPIs[int16(key)]
+	}
+}
+
+// decidedByController are the APIs of clients that the active controller answers,
+// for any node that was asked, and for a client that came to it (KIP-919).
+var decidedByController = []kmsg.Key{
+	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
+	kmsg.DescribeQuorum,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

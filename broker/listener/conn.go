@@ -24,7 +24,10 @@ type Conn struct {
 	Number    uint64
 	Principal security.Principal
 	Listener  string // the name of the listener that it came to
-	Remote    net.Addr
+	// Claim is the node that the other end says it is. It counts for nothing until the
+	// handler has found it true, and belongs to it.
+	Claim  *NodeClaim
+	Remote net.Addr
 
 	listener *Listener
 	socket   net.Conn
@@ -47,6 +50,12 @@ type Conn struct {
 	handling bool    // the connection's own goroutine is in the handler, and looks at left afterwards
 	left     *writer // is to be finished by it
 	closed   bool
+}
+
+// NodeClaim is what a node says of itself.
+type NodeClaim struct {
+	ID          int32
+	Incarnation [16]byte
 }
 
 type software struct{ name, version string }

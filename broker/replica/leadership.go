@@ -136,6 +136,29 @@ func (l *leadership) refuseUnderMinISR() {
 	}
 }
 
+// FollowerState is how far a follower is, as its leader knows.
+type FollowerState struct {
+	ID            int32
+	End, LogStart int64 // offsets; what it has flushed lies below End
+}
+
+// InSyncFollowers are the replicas in the ISR besides this one, where it leads.
+func (p *Partition) InSyncFollowers() []FollowerState {
+	lead := p.leading.Load()
+	if lead == nil {
+		return nil
+	}
+	lead.mu.Lock()
+	defer lead.mu.Unlock()
+	var all []FollowerState
+	for _, id := range lead.isr.agreed.ISR {
+		if f := lead.isr.followers[id]; f != nil && f.end >= 0 {
+			all = append(all, FollowerState{ID: id, End: f.end, LogStart: f.logStart})
+		}
+	}
+	return all
+}
+
 // request makes a proposal one for the controller; false where it does not hold any
 // more.
 func (l *leadership) request(p *proposal) (Proposal, bool) {

@@ -40,6 +40,7 @@ func (p *Peers) newCall(req kmsg.Request) (*call, error) {
 		return nil, fmt.Errorf("no node serves API %d", req.Key())
 	}
 	req.SetVersion(version)
+	version = req.GetVersion() // a request may have one that it keeps
 	return &call{
 		key: req.Key(), version: version,
 		frame:    kmsg.NewRequestFormatter(kmsg.FormatterClientID(p.config.ClientID)).AppendRequest(nil, req, 0),

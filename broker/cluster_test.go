@@ -1,0 +1,221 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/storage/disk"
+	"github.com/klamm-io/klamm/storage/log"
+)
+
+// nodes are a cluster in this process, each with a disk of its own.
+type nodes struct {
+	t     *testing.T
+	disks []*disk.Memory
+	sets  [][]string
+	up    []*node // nil while it is down
+}
+
+// startNodes runs a cluster of so many nodes, each broker and controller.
+func startNodes(t *testing.T, count int, more ...string) *nodes {
+	t.Helper()
+	c := &nodes{t: t, up: make([]*node, count)}
+	var voters []string
+	addrs := freeAddrs(t, 2*count)
+	for i := range count {
+		voters = append(voters, fmt.Sprintf("%d@%s", i+1, addrs[2*i+1]))
+	}
+	for i := range count {
+		c.disks = append(c.disks, disk.NewMemory())
+		c.sets = append(c.sets, append([]string{
+			"process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.quorum.voters=" + strings.Join(voters, ","),
+			fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", addrs[2*i], addrs[2*i+1]), "controller.listener.names=CONTROLLER",
+			"offsets.topic.replication.factor=3", "transaction.state.log.replication.factor=3",
+		}, more...))
+		c.format(i)
+	}
+	for i := range count {
+		c.start(i)
+	}
+	return c
+}
+
+const testCluster = "4L6g3nShT-eMCtK--X86sw"
+
+// format makes a node's disk one of the cluster.
+func (c *nodes) format(i int) {
+	c.t.Helper()
+	d, err := log.OpenDir("/data", log.DirConfig{NodeID: int32(i + 1)}, log.Deps{FS: c.disks[i]})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := d.Format(testCluster); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *nodes) start(i int) {
+	c.t.Helper()
+	c.up[i] = start(c.t, c.disks[i], "/data", c.sets[i]...)
+}
+
+func (c *nodes) stop(i int) {
+	c.t.Helper()
+	c.up[i].stopClean()
+	c.up[i] = nil
+}
+
+// any returns a node that is up.
+func (c *nodes) any() *node {
+	for _, n := range c.up {
+		if n != nil {
+			return n
+		}
+	}
+	c.t.Fatal("no node is up")
+	return nil
+}
+
+// freeAddrs finds ports that nobody listens on.
+func freeAddrs(t *testing.T, count int) (addrs []string) {
+	t.Helper()
+	for range count {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs
+}
+
+// await waits until the metadata that a node knows is as it should be.
+func (c *nodes) await(what string, so func(*metadata.Image) bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for !so(c.any().view.Image()) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("it was never so that %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// unfenced reports whether so many brokers take part.
+func unfenced(count int) func(*metadata.Image) bool {
+	return func(img *metadata.Image) bool {
+		live := 0
+		for range img.Live() {
+			live++
+		}
+		return live == count
+	}
+}
+
+// inSync reports whether all partitions of a topic have so many replicas in sync.
+func inSync(topic string, count int) func(*metadata.Image) bool {
+	return func(img *metadata.Image) bool {
+		t, found := img.Topic(topic)
+		if !found {
+			return false
+		}
+		return !slices.ContainsFunc(t.Partitions, func(p metadata.Partition) bool { return len(p.ISR) != count })
+	}
+}
+
+func (c *nodes) client(opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	var seeds []string
+	for _, sets := range c.sets {
+		seeds = append(seeds, strings.TrimPrefix(strings.Split(sets[3], ",")[0], "listeners=PLAINTEXT://"))
+	}
+	cl, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.RetryTimeout(patience), kgo.AlwaysRetryEOF(), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	}, opts...)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(cl.Close)
+	return cl
+}
+
+// TestClusterOutlivesItsNodes: what three nodes acknowledged is there while any one
+// of them is down, and they come to hold the same again.
+func TestClusterOutlivesItsNodes(t *testing.T) {
+	c := startNodes(t, 3)
+	c.await("three brokers take part", unfenced(3))
+	cl := c.client()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 3, 3, nil, "flights"); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	produce := func() {
+		t.Helper()
+		for range 30 {
+			r := &kgo.Record{Topic: "flights", Partition: int32(sent % 3), Value: fmt.Append(nil, sent)}
+			if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+	}
+	produce()
+	for i := range c.up {
+		c.stop(i)
+		c.await("the others lead", inSync("flights", 2))
+		produce()
+		c.start(i)
+		c.await("all are in sync", inSync("flights", 3))
+		produce()
+	}
+	c.wantSame("flights", sent)
+}
+
+// wantSame fails the test where the replicas of a topic differ, or have not so many
+// records.
+func (c *nodes) wantSame(topic string, records int) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		ends, total := c.ends(topic), int64(0)
+		for _, end := range ends[0] {
+			total += end
+		}
+		if total == int64(records) && !slices.ContainsFunc(ends, func(of map[int32]int64) bool { return !maps.Equal(of, ends[0]) }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the replicas of %s end at %v, want %d records in each", topic, ends, records)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// ends is where each node's replicas of a topic end.
+func (c *nodes) ends(topic string) []map[int32]int64 {
+	all := make([]map[int32]int64, len(c.up))
+	for i, n := range c.up {
+		all[i] = map[int32]int64{}
+		for _, p := range n.partitions.Topic(topic) {
+			all[i][p.TopicPartition.Partition] = p.Log().End()
+		}
+	}
+	return all
+}
