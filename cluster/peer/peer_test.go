@@ -3,6 +3,7 @@ package peer
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -365,7 +366,7 @@ func TestWhoeverListensThere(t *testing.T) {
 	for name, says := range map[string]string{
 		"hangs up":      "",
 		"speaks HTTP":   "HTTP/1.1 400 Bad Request\r\n\r\n",
-		"answers other": "\x00\x00\x00\x0c\x00\x00\x00\x09\x00\x00\xff\xff\x00\x00\x00\x02",
+		"answers other": string(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 12, 0, 0, 0, 9, 0, 0, 0xff, 0xff}, 2)),
 		"answers short": "\x00\x00\x00\x05\x00\x00\x00\x00\x01",
 	} {
 		t.Run(name, func(t *testing.T) {

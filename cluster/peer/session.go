@@ -77,7 +77,10 @@ func (s *session) establish() error {
 	s.conn, s.in = conn, bufio.NewReaderSize(conn, readSize)
 	tune(conn)
 	// Whatever ends the session ends what waits for its bytes.
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		conn.SetReadDeadline(time.Unix(1, 0))
+		conn.SetWriteDeadline(time.Unix(1, 0))
+	})
 	err = s.greet()
 	if !stop() && err == nil {
 		err = context.Cause(ctx)

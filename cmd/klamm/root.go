@@ -37,6 +37,7 @@ any other Kafka cluster.
 		newConsumeCommand(env),
 		newGroupCommand(env),
 		newTxnCommand(env),
+		newQuorumCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
 		newVersionCommand(env),
