@@ -65,11 +65,14 @@ func silentBrokers(f *Facts) (problems []Problem) {
 		if b.Silent == "" || b.Fenced {
 			continue
 		}
-		address := fmt.Sprintf("%s:%d", b.Host, b.Port)
+		heard := ""
+		if f.Quorum != nil && f.Quorum.Leader >= 0 {
+			heard = ", although the controller hears from it"
+		}
 		problems = append(problems, Problem{
-			Severity: Bad, Kind: "broker_silent", Where: []string{address},
-			What: fmt.Sprintf("broker %d does not answer at %s: %s. The controller hears from it", b.ID, address, b.Silent),
-			Do:   "see that clients reach this address, which is the broker's advertised.listeners; a broker that hangs has to be restarted",
+			Severity: Bad, Kind: "broker_silent", Where: []string{},
+			What: fmt.Sprintf("broker %d does not answer at %s:%d%s: %s", b.ID, b.Host, b.Port, heard, b.Silent),
+			Do:   "see whether it runs, and whether clients reach that address, which is its advertised.listeners; one that hangs has to be restarted",
 		})
 	}
 	return problems

@@ -39,16 +39,18 @@ func silentVoters(q *Quorum) (problems []Problem) {
 	if len(silent) == 0 {
 		return nil
 	}
-	spare := len(q.Voters) - len(silent) - majority(len(q.Voters))
 	left := "one more that fails, and nothing can be changed and no failed leader be replaced"
-	if spare > 0 {
-		left = fmt.Sprintf("%s may still fail", quantity.Counted(int64(spare), "other voter", "other voters"))
+	switch spare := len(q.Voters) - len(silent) - majority(len(q.Voters)); {
+	case spare > 0:
+		left = quantity.Counted(int64(spare), "other voter", "other voters") + " may still fail"
+	case spare < 0:
+		left = "the others are no majority, so that nothing can be changed and no failed leader be replaced"
 	}
 	return []Problem{{
 		Severity: Warning, Kind: "voter_silent", Where: nodes(silent),
 		What: fmt.Sprintf("the leader of the controller quorum, node %d, does not hear from %d of %s; %s",
 			q.Leader, len(silent), quantity.Counted(int64(len(q.Voters)), "voter", "voters"), left),
-		Do: fmt.Sprintf("start node %s, or look into its log for why it cannot reach node %d", ids(silent), q.Leader),
+		Do: fmt.Sprintf("see whether they run, and look into their logs for why they cannot reach node %d", q.Leader),
 	}}
 }
 

@@ -18,9 +18,14 @@ const (
 	adminTimeout = 30 * time.Second
 )
 
-// connect makes a client and proves that a broker answers, so that a wrong
-// address is told at once and in plain words. The caller closes the client.
+// connect makes a client that tells the user of brokers that do not answer.
 func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	return e.dial(ctx, append([]kgo.Opt{kgo.WithHooks(&outage{env: e})}, opts...)...)
+}
+
+// dial makes a client and proves that a broker answers, so that a wrong address is
+// told at once and in plain words. The caller closes the client.
+func (e *environment) dial(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
 	brokers := splitList(strings.Join(e.brokers, ","))
 	if len(brokers) == 0 {
 		return nil, errors.New("no broker is named. Name one with --brokers host:port")
@@ -37,7 +42,6 @@ func (e *environment) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client
 		kgo.DialTimeout(dialTimeout),
 		kgo.RetryTimeout(adminTimeout),
 		kgo.DisableClientMetrics(),
-		kgo.WithHooks(&outage{env: e}),
 	}, opts...)
 	client, err := kgo.NewClient(append(opts, e.options...)...)
 	if err != nil {

@@ -32,6 +32,7 @@ any other Kafka cluster.
 	}
 	root.AddCommand(
 		newServeCommand(env),
+		newClusterCommand(env),
 		newTopicCommand(env),
 		newProduceCommand(env),
 		newConsumeCommand(env),

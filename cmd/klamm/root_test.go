@@ -113,6 +113,8 @@ func TestExitCodes(t *testing.T) {
 		{"group reset g --topic t --to-datetime noon", exitUsage, `"noon" is no time`},
 		{"group reset g --topic t:x --to-latest", exitUsage, `"x" is no partition`},
 		{"group reset g --topic t --to-offset 0", exitFail, "no broker answers"},
+		{"cluster health here", exitUsage, `does not know what to do with "here"`},
+		{"cluster health --exit-code", exitFail, "no broker answers"},
 		{"config describe", exitUsage, "needs more: klamm config describe topic NAME | broker [ID]"},
 		{"config describe topic", exitUsage, "name the topic: klamm config describe topic NAME"},
 		{"config describe group g", exitUsage, "it is topic or broker"},

@@ -1,0 +1,9 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newClusterCommand(env *environment) *cobra.Command {
+	return parentCommand("cluster", "See how a cluster is",
+		newClusterHealthCommand(env),
+	)
+}
