@@ -15,6 +15,7 @@ import (
 	"github.com/klamm-io/klamm/broker/api"
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/broker/marker"
 	"github.com/klamm-io/klamm/broker/metrics"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
@@ -50,6 +51,7 @@ type Broker struct {
 	partitions *replica.Set
 	groups     *shard.Groups
 	txns       *shard.Txns
+	markers    *marker.Delivery // of the transactions that txns decide
 	producers  *producerIDs
 	cleaner    *log.Cleaner
 	seen       *groupCluster // what the groups were last told of the cluster; of the quorum's turn
@@ -107,7 +109,8 @@ func (b *Broker) openAlone(deps Deps) (err error) {
 func (b *Broker) openCoordinators(deps Deps, moreIDs func(context.Context) (first, end int64, err error)) {
 	b.producers = &producerIDs{more: moreIDs}
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
-	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: markers{b}, NewProducerID: b.producers.take, Logger: deps.Logger})
+	b.markers = b.newDelivery(deps)
+	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: b.markers, NewProducerID: b.producers.take, Logger: deps.Logger})
 	b.seen = &groupCluster{image: b.view.Image(), config: b.config}
 	b.groups.ClusterChanged(b.seen, nil, false)
 	b.cleaner = b.newCleaner()
@@ -272,6 +275,7 @@ func (b *Broker) runCoordinators(g *errgroup.Group, ctx context.Context) {
 	}
 	g.Go(func() error { return b.groups.Run(ctx) })
 	g.Go(func() error { return b.txns.Run(ctx) })
+	g.Go(func() error { return b.markers.Run(ctx) })
 	g.Go(func() error { return b.partitions.Run(ctx) })
 }
 

@@ -42,6 +42,7 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 	}
 	b.configsChanged(img, d)
 	b.tellGroups(img, d)
+	b.markers.MetadataChanged(img)
 }
 
 // forgetTopics lets groups forget what they committed of topics that were deleted.

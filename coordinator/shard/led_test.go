@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"testing"
@@ -217,6 +218,6 @@ type marked struct {
 
 type markersTo chan marked
 
-func (to markersTo) WriteMarkers(m step.Marker, _ []protocol.TopicPartition, done func([]protocol.TopicPartition, error)) {
+func (to markersTo) WriteMarkers(_ context.Context, m step.Marker, _ []protocol.TopicPartition, done func([]protocol.TopicPartition, error)) {
 	to <- marked{marker: m, done: done}
 }

@@ -18,8 +18,8 @@ import (
 type Markers interface {
 	// WriteMarkers writes a marker into partitions, wherever they are led, and calls
 	// done once, on any goroutine: with those where it is committed or need not be,
-	// and an error if any is missing.
-	WriteMarkers(m step.Marker, partitions []protocol.TopicPartition, done func(written []protocol.TopicPartition, err error))
+	// and an error if any is missing. Once term is over none need be written any more.
+	WriteMarkers(term context.Context, m step.Marker, partitions []protocol.TopicPartition, done func(written []protocol.TopicPartition, err error))
 }
 
 // TxnConfig is how the transaction coordinators behave.
@@ -71,8 +71,8 @@ func (t *Txns) Lead(index, epoch int32, log Log) (load func() error) {
 
 // writeMarkers carries out a decision of p and tells it how far that got.
 func (t *Txns) writeMarkers(p *partition[*txn.Coordinator], w txn.WriteMarkers) {
-	t.deps.Markers.WriteMarkers(w.Marker, w.Partitions, func(written []protocol.TopicPartition, err error) {
-		if err != nil {
+	t.deps.Markers.WriteMarkers(p.term, w.Marker, w.Partitions, func(written []protocol.TopicPartition, err error) {
+		if err != nil && p.term.Err() == nil {
 			t.deps.Logger.Error("a transaction is decided and not complete; its markers are tried again",
 				"transactional_id", w.TransactionalID, "producer_id", w.Marker.ProducerID, "commit", w.Marker.Commit, "err", err)
 		}
