@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -39,6 +38,7 @@ type clusterNode struct {
 	control     *control.Conversation // nil where it is no broker
 	replicator  *replica.Replicator   // the same
 	quorum      *quorum.Quorum        // nil where it does not vote
+	observer    *quorum.Observer      // nil where it does
 
 	begun        bool // of the applier: the metadata shows this process's registration
 	coordinators coordinators
@@ -90,7 +90,7 @@ func (n *clusterNode) controllerAddr(id int32) (string, error) {
 	}
 	for _, v := range n.broker.config.Voters {
 		if v.ID == id {
-			return net.JoinHostPort(v.Host, strconv.Itoa(int(v.Port))), nil
+			return v.Address(), nil
 		}
 	}
 	return "", fmt.Errorf("no address of controller %d is known; name it in controller.quorum.voters: %w", id, kerr.BrokerNotAvailable)
@@ -101,11 +101,7 @@ func (n *clusterNode) voters() []metadata.Voter {
 	if n.quorum != nil {
 		return n.quorum.Voters()
 	}
-	var all []metadata.Voter
-	for v := range n.broker.view.Image().Voters() {
-		all = append(all, *v)
-	}
-	return all
+	return n.observer.Voters()
 }
 
 // brokerAddr is where brokers reach another one.
@@ -192,7 +188,10 @@ const requestTimeout = 10 * time.Second
 func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 	b := n.broker
 	if !b.config.Roles.Controller {
-		return errors.New("process.roles is broker: a node that only observes the quorum is not supported yet; make it broker,controller")
+		n.observer = quorum.NewObserver(quorum.ObserverConfig{NodeID: n.me(), ClusterID: b.clusterID(), Voters: n.firstVoters()},
+			quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
+		b.view = n.observer
+		return nil
 	}
 	c := b.quorumConfig()
 	c.Voters, c.ElectionTimeout = n.firstVoters(), b.config.QuorumElectionTimeout
@@ -208,6 +207,23 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 		Watch: n.watch, Logger: deps.Logger, Now: time.Now,
 	})
 	return nil
+}
+
+// readMetadata asks a node that votes for what was decided.
+func (n *clusterNode) readMetadata(ctx context.Context, id int32, req *internode.ReadMetadataRequest) (*internode.ReadMetadataResponse, error) {
+	addr, err := n.controllerAddr(id)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := n.peers.Request(ctx, peer.Target{Node: id, Addr: addr, Lane: peer.LaneQuorum}, req)
+	if err != nil {
+		return nil, err
+	}
+	answer, is := resp.(*internode.ReadMetadataResponse)
+	if !is {
+		return nil, fmt.Errorf("node %d answered with %T: %w", id, resp, kerr.UnknownServerError)
+	}
+	return answer, nil
 }
 
 // takePart makes what a broker needs of the others: the conversation with the active
@@ -248,13 +264,29 @@ func (n *clusterNode) watch(targets []active.Target) {
 	n.peers.Watch(all)
 }
 
-// firstVoters are those with which a new cluster begins.
+// firstVoters are those with which a new cluster begins, or whom a node asks that
+// does not know who votes. Of a server that is only known by its address the id is
+// negative.
 func (n *clusterNode) firstVoters() []metadata.Voter {
+	c := n.broker.config
 	var all []metadata.Voter
-	for _, v := range n.broker.config.Voters {
-		all = append(all, metadata.Voter{ID: v.ID, Endpoints: []metadata.Endpoint{{Listener: n.broker.config.ControllerListenerNames[0], Host: v.Host, Port: v.Port}}})
+	for _, v := range c.Voters {
+		all = append(all, voterAt(v.ID, c.ControllerListenerNames[0], v.Host, v.Port))
+	}
+	if len(all) > 0 {
+		return all
+	}
+	for i, server := range c.BootstrapServers {
+		if host, port, err := net.SplitHostPort(server); err == nil {
+			number, _ := strconv.ParseUint(port, 10, 16)
+			all = append(all, voterAt(int32(-2-i), c.ControllerListenerNames[0], host, uint16(number)))
+		}
 	}
 	return all
+}
+
+func voterAt(id int32, listenerName, host string, port uint16) metadata.Voter {
+	return metadata.Voter{ID: id, Endpoints: []metadata.Endpoint{{Listener: listenerName, Host: host, Port: port}}}
 }
 
 // metadataChanged takes up what the cluster decided.
@@ -304,6 +336,9 @@ func (d decisions) Ask(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 // run runs what a node has besides, until ctx ends.
 func (n *clusterNode) run(g *errgroup.Group, ctx context.Context) {
 	g.Go(func() error { return n.peers.Run(ctx) })
+	if n.observer != nil {
+		g.Go(func() error { return n.observer.Run(ctx) })
+	}
 	if n.active != nil {
 		g.Go(func() error { return n.active.Run(ctx) })
 	}

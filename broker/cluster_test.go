@@ -219,3 +219,43 @@ func (c *nodes) ends(topic string) []map[int32]int64 {
 	}
 	return all
 }
+
+// TestBrokersOfOtherControllers: brokers that do not vote follow the metadata, and
+// come to know of a controller that takes over.
+func TestBrokersOfOtherControllers(t *testing.T) {
+	c := &nodes{t: t, up: make([]*node, 5)}
+	addrs := freeAddrs(t, 8)
+	voters := fmt.Sprintf("controller.quorum.voters=1@%s,2@%s,3@%s", addrs[0], addrs[1], addrs[2])
+	for i := range 3 {
+		c.sets = append(c.sets, []string{
+			"process.roles=controller", fmt.Sprintf("node.id=%d", i+1), voters, "listeners=CONTROLLER://" + addrs[i], "controller.listener.names=CONTROLLER",
+		})
+	}
+	for i := range 2 {
+		c.sets = append(c.sets, []string{
+			"process.roles=broker", fmt.Sprintf("node.id=%d", i+4), voters, "listeners=PLAINTEXT://" + addrs[3+i], "controller.listener.names=CONTROLLER",
+		})
+	}
+	for i := range c.up {
+		c.disks = append(c.disks, disk.NewMemory())
+		c.format(i)
+		c.start(i)
+	}
+	c.await("two brokers take part", unfenced(2))
+	cl := c.client(kgo.SeedBrokers(addrs[3], addrs[4]))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	admin := kadm.NewClient(cl)
+	for round := range 3 {
+		topic := fmt.Sprint("round-", round)
+		if _, err := admin.CreateTopic(ctx, 2, 2, nil, topic); err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("a")}, &kgo.Record{Topic: topic, Partition: 1, Value: []byte("b")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if leader, _ := c.any().view.Leader(); round == 0 && leader > 0 {
+			c.stop(int(leader - 1))
+		}
+	}
+}

@@ -30,6 +30,8 @@ type ActiveController interface {
 type Voter interface {
 	// Receive takes a message of another voter.
 	Receive(message []byte) error
+	// ReadMetadata answers a node that only observes.
+	ReadMetadata(context.Context, *node.ReadMetadataRequest) *node.ReadMetadataResponse
 }
 
 // actsAs reports whether r came on a connection that the given node made, and not
@@ -119,4 +121,14 @@ func (h *Handler) consensus(r *listener.Request, req *node.ConsensusRequest) {
 		return
 	}
 	r.ReplyNothing()
+}
+
+// readMetadata answers a node that only observes the metadata.
+func (h *Handler) readMetadata(r *listener.Request, req *node.ReadMetadataRequest) {
+	if !h.fromNode(r) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controllerPatience)
+	defer cancel()
+	r.ReplyMsg(h.voter.ReadMetadata(ctx, req))
 }

@@ -77,8 +77,9 @@ func init() {
 		int16(kmsg.DescribeTopicPartitions):    serves(0, 0, (*Handler).describeTopicPartitions),
 	}
 	controllerAPIs = map[int16]api{
-		node.HelloKey:     serves(0, 0, (*Handler).hello),
-		node.ConsensusKey: serves(0, 0, (*Handler).consensus),
+		node.HelloKey:        serves(0, 0, (*Handler).hello),
+		node.ConsensusKey:    serves(0, 0, (*Handler).consensus),
+		node.ReadMetadataKey: serves(0, 0, (*Handler).readMetadata),
 
 		int16(kmsg.BrokerRegistration):   forNodes(0, 4, ActiveController.RegisterBroker),
 		int16(kmsg.BrokerHeartbeat):      forNodes(1, 1, ActiveController.Heartbeat),
