@@ -93,7 +93,7 @@ func quorum(ctx context.Context, client *kgo.Client, _ *health.Facts) (func(*hea
 		return nil, err
 	}
 	defer own.Close()
-	told, err := describeQuorum(ctx, own)
+	told, err := quorumFacts(ctx, own)
 	var refused *kerr.Error
 	switch {
 	case err == nil:
@@ -110,7 +110,7 @@ func quorum(ctx context.Context, client *kgo.Client, _ *health.Facts) (func(*hea
 	}, nil
 }
 
-func describeQuorum(ctx context.Context, client *kgo.Client) (*health.Quorum, error) {
+func quorumFacts(ctx context.Context, client *kgo.Client) (*health.Quorum, error) {
 	partition := kmsg.NewDescribeQuorumRequestTopicPartition()
 	topic := kmsg.NewDescribeQuorumRequestTopic()
 	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, partition)
