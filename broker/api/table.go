@@ -64,10 +64,13 @@ func init() {
 		int16(kmsg.CreatePartitions):           serves(0, 3, (*Handler).createPartitions),
 		int16(kmsg.DeleteGroups):               serves(0, 2, (*Handler).deleteGroups),
 		int16(kmsg.IncrementalAlterConfigs):    serves(0, 1, (*Handler).incrementalAlterConfigs),
+		int16(kmsg.ElectLeaders):               serves(0, 2, (*Handler).electLeaders),
+		int16(kmsg.AlterPartitionAssignments):  serves(0, 1, (*Handler).alterPartitionReassignments),
 		int16(kmsg.ListPartitionReassignments): serves(0, 0, (*Handler).listPartitionReassignments),
 		int16(kmsg.OffsetDelete):               serves(0, 0, (*Handler).offsetDelete),
 		int16(kmsg.DescribeQuorum):             serves(0, 2, (*Handler).describeQuorum),
 		int16(kmsg.DescribeCluster):            serves(0, 2, (*Handler).describeCluster),
+		int16(kmsg.UnregisterBroker):           serves(0, 0, (*Handler).unregisterBroker),
 		int16(kmsg.DescribeProducers):          serves(0, 0, (*Handler).describeProducers),
 		int16(kmsg.DescribeTransactions):       serves(0, 0, (*Handler).describeTransactions),
 		int16(kmsg.ListTransactions):           serves(0, 2, (*Handler).listTransactions),
@@ -97,7 +100,7 @@ func init() {
 // for any node that was asked, and for a client that came to it (KIP-919).
 var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
-	kmsg.DescribeQuorum,
+	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.DescribeQuorum,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

@@ -142,14 +142,3 @@ func (h *Handler) deleteBefore(r *listener.Request, topic string, partition int3
 	}
 	return p.DeleteRecords(offset)
 }
-
-// listPartitionReassignments answers ListPartitionReassignments (46), version 0
-// (KIP-455). A lone broker has nowhere to move a partition to, so none ever is
-// being moved.
-func (h *Handler) listPartitionReassignments(r *listener.Request, req *kmsg.ListPartitionReassignmentsRequest) {
-	resp := req.ResponseKind().(*kmsg.ListPartitionReassignmentsResponse)
-	if !h.allowed(r, security.Describe, security.ClusterResource) {
-		resp.ErrorCode = kerr.ClusterAuthorizationFailed.Code
-	}
-	r.ReplyMsg(resp)
-}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/protocol"
 )
@@ -192,8 +193,7 @@ func (a *Active) ElectLeaders(ctx context.Context, req *kmsg.ElectLeadersRequest
 		return a.controller.ElectLeaders(img, req, a.deps.Inputs())
 	})
 	if err != nil {
-		resp = req.ResponseKind().(*kmsg.ElectLeadersResponse)
-		resp.ErrorCode = protocol.ErrorCode(err)
+		resp = controller.NobodyElected(req, err)
 	}
 	return resp
 }

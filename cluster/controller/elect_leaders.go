@@ -14,11 +14,10 @@ import (
 // though acknowledged records may be lost. Of all partitions only those are told of
 // that needed an election.
 func (*Controller) ElectLeaders(img *metadata.Image, req *kmsg.ElectLeadersRequest, in Inputs) ([]metadata.Record, *kmsg.ElectLeadersResponse) {
-	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
 	if req.ElectionType != 0 && req.ElectionType != 1 {
-		resp.ErrorCode = kerr.InvalidRequest.Code
-		return nil, resp
+		return nil, NobodyElected(req, refuse(kerr.InvalidRequest, "Unknown election type %d", req.ElectionType))
 	}
+	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
 	e := &electLeaders{edit: newEdit(img, in), unclean: req.ElectionType == 1, response: resp}
 	if req.Topics == nil {
 		for t := range img.Topics() {
@@ -29,6 +28,24 @@ func (*Controller) ElectLeaders(img *metadata.Image, req *kmsg.ElectLeadersReque
 		e.topic(wanted.Topic, wanted.Partitions, false)
 	}
 	return e.edit.records, resp
+}
+
+// NobodyElected answers that no election took place at all.
+func NobodyElected(req *kmsg.ElectLeadersRequest, err error) *kmsg.ElectLeadersResponse {
+	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
+	resp.ErrorCode, _ = answer(err)
+	for _, asked := range req.Topics {
+		told := kmsg.NewElectLeadersResponseTopic()
+		told.Topic = asked.Topic
+		for _, index := range asked.Partitions {
+			p := kmsg.NewElectLeadersResponseTopicPartition()
+			p.Partition = index
+			p.ErrorCode, p.ErrorMessage = answer(err)
+			told.Partitions = append(told.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, told)
+	}
+	return resp
 }
 
 func indexes(t *metadata.Topic) []int32 {

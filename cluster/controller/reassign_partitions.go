@@ -16,6 +16,9 @@ import (
 func (*Controller) AlterPartitionReassignments(img *metadata.Image, req *kmsg.AlterPartitionAssignmentsRequest, in Inputs) ([]metadata.Record, *kmsg.AlterPartitionAssignmentsResponse) {
 	resp := req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
 	resp.AllowReplicationFactorChange = req.AllowReplicationFactorChange
+	if len(req.Topics) == 0 {
+		resp.ErrorMessage = new(string) // as Kafka: it is null elsewhere
+	}
 	e := newEdit(img, in)
 	for _, topic := range req.Topics {
 		told := kmsg.NewAlterPartitionAssignmentsResponseTopic()
