@@ -58,9 +58,12 @@ func startTraffic(t *testing.T, c *brokers.Cluster, targets []protocol.TopicPart
 	return tr
 }
 
+// join lets a member join a group. It waits long for answers: what it asks of a
+// coordinator that hangs would else be asked again, and the first commit could be
+// heard after the second.
 func (tr *traffic) join(ctx context.Context, group, topic string) {
 	name := fmt.Sprintf("member %d of %s", len(tr.groups), group)
-	m := history.NewMember(tr.t, name, group, tr.cluster.Seeds(), tr.checker, []string{topic}, hasty...)
+	m := history.NewMember(tr.t, name, group, tr.cluster.Seeds(), tr.checker, []string{topic})
 	tr.groups = append(tr.groups, group)
 	tr.work(func() error { return m.Run(ctx) })
 }
