@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,39 +33,45 @@ const RackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelec
 
 // voterList is the form of controller.quorum.voters.
 var voterList = rule{"ID@host:port, …", func(name, value string) error {
-	_, err := parseVoters(name, value)
-	return err
+	if _, err := ParseVoters(value); err != nil {
+		return invalid(name, value, fmt.Sprintf("%v; want ID@host:port, as in 1@localhost:9093", err))
+	}
+	return nil
 }}
 
 // addressList is a list of places that can be connected to.
 var addressList = rule{"host:port, …", func(name, value string) error {
 	for _, item := range splitList(value) {
 		if _, _, err := parseAddress(item); err != nil {
-			return invalid(name, value, fmt.Sprintf("%v; want host:port, …", err))
+			return invalid(name, value, fmt.Sprintf("%v; want host:port, as in localhost:9093", err))
 		}
 	}
 	return nil
 }}
 
-func parseVoters(name, list string) ([]Voter, error) {
+// ParseVoters reads "ID@host:port,…".
+func ParseVoters(list string) ([]Voter, error) {
 	var all []Voter
 	for _, item := range splitList(list) {
 		id, address, found := strings.Cut(item, "@")
 		number, err := strconv.ParseInt(id, 10, 32)
 		if !found || err != nil || number < 0 {
-			return nil, invalid(name, list, fmt.Sprintf("%q: want ID@host:port, as in 1@localhost:9093", item))
+			return nil, fmt.Errorf("%q does not begin with a node's number", item)
 		}
 		v := Voter{ID: int32(number)}
 		if v.Host, v.Port, err = parseAddress(address); err != nil {
-			return nil, invalid(name, list, fmt.Sprintf("%v; want ID@host:port, as in 1@localhost:9093", err))
+			return nil, err
 		}
 		if slices.ContainsFunc(all, func(other Voter) bool { return other.ID == v.ID }) {
-			return nil, invalid(name, list, fmt.Sprintf("node %d is there twice", v.ID))
+			return nil, fmt.Errorf("node %d is there twice", v.ID)
 		}
 		all = append(all, v)
 	}
 	return all, nil
 }
+
+// hostName has the characters that Kafka takes in a host's name or address.
+var hostName = regexp.MustCompile(`^[0-9a-zA-Z%._:-]+$`)
 
 // parseAddress reads host:port of a place that can be connected to.
 func parseAddress(address string) (host string, port uint16, err error) {
@@ -78,6 +85,8 @@ func parseAddress(address string) (host string, port uint16, err error) {
 		return "", 0, fmt.Errorf("%q: the port should be from 1 to 65535", address)
 	case everyAddress(host):
 		return "", 0, fmt.Errorf("%q: nobody can connect to the host %q", address, host)
+	case !hostName.MatchString(host):
+		return "", 0, fmt.Errorf("%q: %q is no name of a host", address, host)
 	}
 	return host, uint16(number), nil
 }
@@ -93,16 +102,12 @@ func (b *Broker) fillRoles() (err error) {
 		b.Roles.Broker, b.Roles.Controller = true, true
 		return nil
 	}
-	if len(roles) != len(slices.Compact(slices.Sorted(slices.Values(roles)))) {
-		return fmt.Errorf("process.roles is %s: a role is there twice", b.value("process.roles"))
-	}
 	if _, set := b.values["node.id"]; !set {
 		return errors.New("node.id is not set: with process.roles each node of the cluster needs a number of its own")
 	}
 	b.BootstrapServers = splitList(b.value("controller.quorum.bootstrap.servers"))
-	b.Voters, err = parseVoters("controller.quorum.voters", b.value("controller.quorum.voters"))
-	if err != nil {
-		return err
+	if b.Voters, err = ParseVoters(b.value("controller.quorum.voters")); err != nil {
+		return fmt.Errorf("controller.quorum.voters: %w", err)
 	}
 	return b.checkVoters()
 }

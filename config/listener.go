@@ -63,6 +63,9 @@ func (b *Broker) fillListeners() error {
 	if err != nil {
 		return err
 	}
+	if err := checkPorts(bound); err != nil {
+		return err
+	}
 	var advertised []Endpoint // as it is set, if it is
 	if list := b.value("advertised.listeners"); list != "" {
 		if advertised, err = parseEndpoints("advertised.listeners", list); err != nil {
@@ -89,6 +92,18 @@ func (b *Broker) fillListeners() error {
 		return err
 	}
 	return b.fillInterBrokerListener()
+}
+
+// checkPorts makes sure that no two listeners are to be bound to one address.
+func checkPorts(bound []Endpoint) error {
+	at := map[string]string{}
+	for _, e := range bound {
+		if other, taken := at[e.Address()]; taken && e.Port != 0 {
+			return fmt.Errorf("listeners: %s and %s are both at %s; give each a port of its own", other, e.Listener, e.Address())
+		}
+		at[e.Address()] = e.Listener
+	}
+	return nil
 }
 
 // fillInterBrokerListener chooses the listener that other brokers use.

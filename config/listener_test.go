@@ -69,6 +69,7 @@ func TestWrongListeners(t *testing.T) {
 		{"from 0 to 65535", []string{"listeners=PLAINTEXT://localhost:65536"}},
 		{"from 0 to 65535", []string{"listeners=PLAINTEXT://localhost:kafka"}},
 		{"is there twice", []string{"listeners=PLAINTEXT://a:1,PLAINTEXT://b:2"}},
+		{"A and B are both at :1; give each a port of its own", []string{"listeners=A://:1,B://:1"}},
 		{"speaks SSL, which is not served yet", []string{"listeners=SSL://a:1"}},
 		{"speaks SASL_PLAINTEXT, which is not served yet", []string{"listeners=OUT://a:1", "listener.security.protocol.map=OUT:SASL_PLAINTEXT"}},
 		{"OUT has no protocol", []string{"listeners=OUT://a:1"}},

@@ -32,6 +32,8 @@ any other Kafka cluster.
 	}
 	root.AddCommand(
 		newServeCommand(env),
+		newFormatCommand(env),
+		newUUIDCommand(env),
 		newClusterCommand(env),
 		newTopicCommand(env),
 		newProduceCommand(env),

@@ -98,15 +98,9 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 		logs:     map[protocol.TopicPartition]*Log{},
 		outlived: map[protocol.TopicPartition]bool{},
 	}
-	if err := d.makeFolder(); err != nil {
-		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
-	}
-	unlock, err := d.fs.Lock(filepath.Join(path, lockFile))
-	if errors.Is(err, disk.ErrLocked) {
-		return nil, fmt.Errorf("the folder %s is in use by another broker: stop that one, or name another folder with log.dirs: %w", path, err)
-	}
+	unlock, err := take(d.fs, path)
 	if err != nil {
-		return nil, fmt.Errorf("lock the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
+		return nil, err
 	}
 	d.unlock = unlock
 	if err := d.load(); err != nil {
@@ -115,15 +109,30 @@ func OpenDir(path string, c DirConfig, deps Deps) (*Dir, error) {
 	return d, nil
 }
 
+// take makes the folder at path if it is not there, and locks it.
+func take(fsys disk.FS, path string) (unlock func() error, err error) {
+	if err := makeFolder(fsys, path); err != nil {
+		return nil, fmt.Errorf("make the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
+	}
+	unlock, err = fsys.Lock(filepath.Join(path, lockFile))
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, fmt.Errorf("the folder %s is in use by another broker: stop that one, or name another folder with log.dirs: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the folder %s: %w; name another with log.dirs, or let this user write there", path, err)
+	}
+	return unlock, nil
+}
+
 // makeFolder makes the folder, so that a stop later does not take it back.
-func (d *Dir) makeFolder() error {
-	if _, err := d.fs.Stat(d.path); err == nil {
+func makeFolder(fsys disk.FS, path string) error {
+	if _, err := fsys.Stat(path); err == nil {
 		return nil
 	}
-	if err := d.fs.Mkdir(d.path); err != nil {
+	if err := fsys.Mkdir(path); err != nil {
 		return err
 	}
-	return d.fs.SyncDir(filepath.Dir(d.path))
+	return fsys.SyncDir(filepath.Dir(path))
 }
 
 // doomLeftovers lets the folders of deleted partitions go that a stop left.
@@ -145,7 +154,7 @@ func (d *Dir) load() (err error) {
 	if d.meta, err = readMetaProperties(d.fs, d.file(metaPropertiesFile)); err != nil {
 		return err
 	}
-	if d.meta.formatted() && d.meta.NodeID != d.config.NodeID {
+	if d.meta.Formatted() && d.meta.NodeID != d.config.NodeID {
 		return fmt.Errorf("the folder %s belongs to node %d, this is node %d: correct node.id, or name another folder with log.dirs",
 			d.path, d.meta.NodeID, d.config.NodeID)
 	}
@@ -193,13 +202,13 @@ func (d *Dir) ID() protocol.TopicID {
 func (d *Dir) Format(clusterID string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.meta.formatted() {
+	if d.meta.Formatted() {
 		if d.meta.ClusterID != clusterID {
 			return fmt.Errorf("the folder %s belongs to cluster %s, not to %s", d.path, d.meta.ClusterID, clusterID)
 		}
 		return nil
 	}
-	meta := metaProperties{ClusterID: clusterID, NodeID: d.config.NodeID, DirectoryID: protocol.NewTopicID()}
+	meta := metaProperties{Identity: Identity{ClusterID: clusterID, NodeID: d.config.NodeID, DirectoryID: protocol.NewTopicID()}}
 	if err := writeMetaProperties(d.fs, d.file(metaPropertiesFile), meta); err != nil {
 		return err
 	}
@@ -300,9 +309,13 @@ func (d *Dir) Logs() []*Log {
 
 // Folders returns the partitions that have a folder here, open or not.
 func (d *Dir) Folders() ([]protocol.TopicPartition, error) {
-	names, err := d.fs.ReadDir(d.path)
+	return folders(d.fs, d.path)
+}
+
+func folders(fsys disk.FS, path string) ([]protocol.TopicPartition, error) {
+	names, err := fsys.ReadDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", d.path, err)
+		return nil, fmt.Errorf("list %s: %w", path, err)
 	}
 	var all []protocol.TopicPartition
 	for _, entry := range names {

@@ -105,7 +105,7 @@ func TestFormatPageShowsTextFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta := metaProperties{ClusterID: "rfBqGmvEQeGFWzEHnkVo3g", NodeID: 1, DirectoryID: folder}
+	meta := metaProperties{Identity: Identity{ClusterID: "rfBqGmvEQeGFWzEHnkVo3g", NodeID: 1, DirectoryID: folder}}
 	for name, write := range map[string]func(disk.FS, string) error{
 		recoveryPointFile: func(fs disk.FS, path string) error {
 			return writeOffsetCheckpoint(fs, path, offsetCheckpoint{flights(0): 28150, flights(1): 977})

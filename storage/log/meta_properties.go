@@ -10,18 +10,23 @@ import (
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
+// Identity is whose a folder of logs is. The zero value is that of a new folder.
+type Identity struct {
+	ClusterID   string
+	NodeID      int32
+	DirectoryID protocol.TopicID // zero where an older Kafka formatted the folder (KIP-858)
+}
+
+// Formatted reports whether the folder belongs to a cluster.
+func (i Identity) Formatted() bool { return i.ClusterID != "" }
+
 // metaProperties is what a folder of logs says about itself, in Kafka's
 // meta.properties (version 1). The zero value is that of a new folder.
 type metaProperties struct {
-	ClusterID   string
-	NodeID      int32
-	DirectoryID protocol.TopicID // zero where an older Kafka wrote the file (KIP-858)
+	Identity
 
 	others []string // lines with keys of others, as they are
 }
-
-// formatted reports whether the folder belongs to a cluster.
-func (m metaProperties) formatted() bool { return m.ClusterID != "" }
 
 // readMetaProperties reads the file; one that is not there is that of a new
 // folder.

@@ -16,14 +16,14 @@ func TestReadMetaPropertiesOfKafka(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.ClusterID != "rfBqGmvEQeGFWzEHnkVo3g" || m.NodeID != 1 || m.DirectoryID.String() != "mCxv9uxbJ0i5G2mkj2_Aiw" || !m.formatted() {
+	if m.ClusterID != "rfBqGmvEQeGFWzEHnkVo3g" || m.NodeID != 1 || m.DirectoryID.String() != "mCxv9uxbJ0i5G2mkj2_Aiw" || !m.Formatted() {
 		t.Errorf("got %+v", m)
 	}
 }
 
 func TestMetaPropertiesOfANewFolder(t *testing.T) {
 	m, err := readMetaProperties(disk.NewMemory(), "f")
-	if err != nil || m.formatted() {
+	if err != nil || m.Formatted() {
 		t.Errorf("got %+v, %v; want that of a new folder", m, err)
 	}
 }
@@ -31,7 +31,7 @@ func TestMetaPropertiesOfANewFolder(t *testing.T) {
 func TestMetaPropertiesKeepWhatTheyDoNotKnow(t *testing.T) {
 	m := memoryWith(t, "f", "# a comment\n! another\n\nversion = 1\ncluster.id : a\\:b\\=c\\ d\\\\e\nnode.id=7\nx.y = z\\=1 \nflag\n")
 	got, err := readMetaProperties(m, "f")
-	want := metaProperties{ClusterID: `a:b=c d\e`, NodeID: 7, others: []string{`x.y = z\=1`, "flag"}}
+	want := metaProperties{Identity: Identity{ClusterID: `a:b=c d\e`, NodeID: 7}, others: []string{`x.y = z\=1`, "flag"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v; want %+v", got, err, want)
 	}
@@ -64,7 +64,7 @@ func TestMalformedMetaProperties(t *testing.T) {
 	} {
 		m, err := readMetaProperties(memoryWith(t, "d/meta.properties", content), "d/meta.properties")
 		wantProblem(t, err, "d/meta.properties", word)
-		if m.formatted() {
+		if m.Formatted() {
 			t.Errorf("%q was taken for a formatted folder", content)
 		}
 	}

@@ -1,0 +1,12 @@
+package broker
+
+import "github.com/klamm-io/klamm/broker/api"
+
+// FeatureLevels are the feature levels that a cluster of this version has (KIP-584).
+func FeatureLevels() map[string]int16 {
+	levels := map[string]int16{}
+	for _, f := range api.FeatureRanges() {
+		levels[f.Name] = f.Max
+	}
+	return levels
+}
