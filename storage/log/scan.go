@@ -151,16 +151,18 @@ func (s *scanner) soundAt(at int64) bool {
 }
 
 // torn reports whether what lies between two positions, where a batch should
-// begin, looks half-written: it has a block of nothing but zeros, as one that
-// never reached the disk reads.
+// begin, looks half-written: a block that it touches has nothing but zeros, as one
+// that never reached the disk reads. The last such block may reach into the sound
+// batch that follows, whose offset begins with zeros: its head is missing there too,
+// and reads as it should.
 func (s *scanner) torn(from, to int64) bool {
 	const block = 512
 	whole := (from + block - 1) / block * block
 	if s.headMissing(from, min(whole, to)) {
 		return true
 	}
-	for at := whole; at+block <= to; at += block {
-		raw, err := s.bytes(at, block)
+	for at := whole; at < to; at += block {
+		raw, err := s.bytes(at, int(min(block, s.to-at)))
 		if err != nil || allZero(raw) {
 			return true
 		}
