@@ -122,6 +122,12 @@ func newBroker(values map[string]string) (*Broker, error) {
 	return b, nil
 }
 
+// IsSet reports whether a key of the broker is set, if only to its default.
+func (b *Broker) IsSet(name string) bool {
+	_, set := b.values[name]
+	return set
+}
+
 // value is what is set for a key of the broker, or its default.
 func (b *Broker) value(name string) string {
 	if v, set := b.values[name]; set {

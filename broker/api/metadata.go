@@ -228,7 +228,7 @@ func (h *Handler) createByName(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	resp, err := decide(h, controller.AutoCreateRequest(names, h.inputs()), func(img *metadata.Image) ([]metadata.Record, *kmsg.CreateTopicsResponse) {
+	resp, err := decide(h, controller.AutoCreateRequest(h.image(), names, h.inputs()), func(img *metadata.Image) ([]metadata.Record, *kmsg.CreateTopicsResponse) {
 		records, refused := h.controller.AutoCreate(img, names, h.inputs())
 		return records, notCreated(refused)
 	})

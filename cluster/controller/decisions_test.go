@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/protocol"
 )
 
@@ -156,6 +157,46 @@ func TestAutoCreate(t *testing.T) {
 	}
 	if len(refused) != 2 || !errors.Is(refused["b/"], kerr.InvalidTopicException) || !errors.Is(refused["__transaction_state"], kerr.InvalidReplicationFactor) {
 		t.Errorf("refused %v", refused)
+	}
+}
+
+// TestInternalTopicsAreReplicated: where nothing is set a cluster's own topics survive
+// the loss of a node, if there are enough.
+func TestInternalTopicsAreReplicated(t *testing.T) {
+	const base = "node.id=1 process.roles=broker,controller controller.quorum.voters=1@localhost:9093 controller.listener.names=CONTROLLER " +
+		"listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093"
+	for _, c := range []struct {
+		brokers           int
+		sets              string
+		replicas, txnMins string
+	}{
+		{1, base, "1", "1"},
+		{2, base, "2", "2"},
+		{3, base, "3", "2"},
+		{5, base, "3", "2"},
+		{3, base + " transaction.state.log.replication.factor=1 transaction.state.log.min.isr=1", "1", "1"},
+		{3, "node.id=1", "1", "1"}, // a cluster of its own
+	} {
+		set, _, err := config.Load("", nil, strings.Fields(c.sets))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := metadata.Empty()
+		for id := range c.brokers {
+			if img, _, err = img.Apply([]metadata.Record{&metadata.BrokerRegistered{Broker: metadata.Broker{ID: int32(id + 1)}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		topic := AutoCreateRequest(img, []string{metadata.TransactionState}, Inputs{Config: set}).Topics[0]
+		minISR := ""
+		for _, one := range topic.Configs {
+			if one.Name == "min.insync.replicas" {
+				minISR = *one.Value
+			}
+		}
+		if got := fmt.Sprint(topic.ReplicationFactor); got != c.replicas || minISR != c.txnMins {
+			t.Errorf("%d brokers, %s: %s replicas of which %s in sync, want %s and %s", c.brokers, c.sets, got, minISR, c.replicas, c.txnMins)
+		}
 	}
 }
 
