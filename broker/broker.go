@@ -86,7 +86,7 @@ func (b *Broker) open(deps Deps) (err error) {
 
 // openAlone takes up a cluster of one, whose broker and controller know of each other.
 func (b *Broker) openAlone(deps Deps) (err error) {
-	if b.quorum, err = quorum.Open(b.quorumConfig(), quorum.Deps{Dir: b.folders[0].dir, FS: deps.FS, Logger: deps.Logger}); err != nil {
+	if b.quorum, err = quorum.Open(b.quorumConfig(), quorum.Deps{Dir: b.metadataFolder().dir, FS: deps.FS, Logger: deps.Logger}); err != nil {
 		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
 	b.view = b.quorum
@@ -126,7 +126,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 }
 
 func (b *Broker) quorumConfig() quorum.Config {
-	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.folders[0].dir.ClusterID(), Resumes: b.holdPartitions()}
+	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.metadataFolder().dir.ClusterID(), Resumes: b.holdPartitions()}
 }
 
 func (b *Broker) groupsConfig() shard.Config {

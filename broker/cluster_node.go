@@ -17,12 +17,14 @@ import (
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/active"
 	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/format"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/cluster/peer"
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/protocol"
 	internode "github.com/klamm-io/klamm/protocol/node"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/storage/disk"
 )
 
 // clusterNode is what a node has besides where it is one of several: connections to
@@ -187,15 +189,19 @@ const requestTimeout = 10 * time.Second
 // joinQuorum opens this node's part of the metadata: a vote, or only a view.
 func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 	b := n.broker
+	voters, err := n.firstVoters(deps.FS)
+	if err != nil {
+		return err
+	}
 	if !b.config.Roles.Controller {
-		n.observer = quorum.NewObserver(quorum.ObserverConfig{NodeID: n.me(), ClusterID: b.clusterID(), Voters: n.firstVoters()},
+		n.observer = quorum.NewObserver(quorum.ObserverConfig{NodeID: n.me(), ClusterID: b.clusterID(), Voters: voters},
 			quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
 		b.view = n.observer
 		return nil
 	}
 	c := b.quorumConfig()
-	c.Voters, c.ElectionTimeout = n.firstVoters(), b.config.QuorumElectionTimeout
-	if n.quorum, err = quorum.Open(c, quorum.Deps{Dir: b.folders[0].dir, FS: deps.FS, Logger: deps.Logger, Send: n.sendToVoter}); err != nil {
+	c.Voters, c.ElectionTimeout = voters, b.config.QuorumElectionTimeout
+	if n.quorum, err = quorum.Open(c, quorum.Deps{Dir: b.metadataFolder().dir, FS: deps.FS, Logger: deps.Logger, Send: n.sendToVoter}); err != nil {
 		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
 	b.quorum, b.view = n.quorum, n.quorum
@@ -267,26 +273,16 @@ func (n *clusterNode) watch(targets []active.Target) {
 // firstVoters are those with which a new cluster begins, or whom a node asks that
 // does not know who votes. Of a server that is only known by its address the id is
 // negative.
-func (n *clusterNode) firstVoters() []metadata.Voter {
-	c := n.broker.config
-	var all []metadata.Voter
-	for _, v := range c.Voters {
-		all = append(all, voterAt(v.ID, c.ControllerListenerNames[0], v.Host, v.Port))
+func (n *clusterNode) firstVoters(fs disk.FS) ([]metadata.Voter, error) {
+	all, err := format.Voters(fs, n.broker.config)
+	if err != nil || len(all) > 0 {
+		return all, err
 	}
-	if len(all) > 0 {
-		return all
+	for i, server := range n.broker.config.BootstrapServers {
+		at := metadata.Endpoint{Listener: n.broker.config.ControllerListenerNames[0], Host: server.Host, Port: server.Port}
+		all = append(all, metadata.Voter{ID: int32(-2 - i), Endpoints: []metadata.Endpoint{at}})
 	}
-	for i, server := range c.BootstrapServers {
-		if host, port, err := net.SplitHostPort(server); err == nil {
-			number, _ := strconv.ParseUint(port, 10, 16)
-			all = append(all, voterAt(int32(-2-i), c.ControllerListenerNames[0], host, uint16(number)))
-		}
-	}
-	return all
-}
-
-func voterAt(id int32, listenerName, host string, port uint16) metadata.Voter {
-	return metadata.Voter{ID: id, Endpoints: []metadata.Endpoint{{Listener: listenerName, Host: host, Port: port}}}
+	return all, nil
 }
 
 // metadataChanged takes up what the cluster decided.

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/api"
 	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/cluster/format"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/protocol"
@@ -24,43 +26,70 @@ const (
 	txnTopic     = metadata.TransactionState
 )
 
-// folder is one of log.dirs.
+// folder is one of log.dirs, or metadata.log.dir where that is another.
 type folder struct {
-	path   string
-	dir    *log.Dir // nil where it could not be opened
-	failed error    // why not
+	path         string
+	dir          *log.Dir // nil where it could not be opened
+	failed       error    // why not
+	metadataOnly bool     // it is not one of log.dirs
 
 	mu         sync.Mutex
 	partitions map[protocol.TopicPartition]bool // guarded by mu: those that lie here
 }
 
-// openFolders opens every folder of log.dirs. The first holds the metadata and
-// must be there; the partitions of another that fails are offline.
+// openFolders opens every folder of log.dirs, and that of the metadata, which must be
+// there; the partitions of another that fails are offline.
 func (b *Broker) openFolders(fs disk.FS) error {
-	c := b.config
-	for i, path := range c.LogDirs {
-		f := &folder{path: path, partitions: map[protocol.TopicPartition]bool{}}
-		f.dir, f.failed = log.OpenDir(path, log.DirConfig{
-			NodeID: c.NodeID, CheckpointInterval: c.CheckpointInterval, RetentionInterval: c.RetentionCheckInterval,
-			ProducerExpiry: c.ProducerIDExpiration, Flushes: concurrentFlushes,
-			ScrubBytesPerSecond: c.ScrubBytesPerSecond, ScrubInterval: c.ScrubInterval,
-		}, log.Deps{FS: fs, Logger: b.logger, Observe: b.metrics})
-		if f.failed != nil && (i == 0 || errors.Is(f.failed, disk.ErrLocked)) {
-			return f.failed
-		}
-		b.folders = append(b.folders, f)
-		if f.failed != nil {
-			b.logger.Error("a folder of log.dirs cannot be used; its partitions are offline", "path", path, "err", f.failed)
-			continue
-		}
-		if err := f.list(); err != nil {
+	if err := format.Check(fs, b.config); err != nil {
+		return err
+	}
+	for _, path := range b.config.LogDirs {
+		if err := b.openFolder(fs, &folder{path: path}); err != nil {
 			return err
 		}
-		if !f.dir.Clean() && len(f.partitions) > 0 {
-			b.logger.Warn("the folder was not closed in order; what may be torn is verified", "path", path)
+	}
+	if b.metadataFolder() == nil {
+		if err := b.openFolder(fs, &folder{path: b.config.MetadataLogDir, metadataOnly: true}); err != nil {
+			return err
 		}
 	}
 	return b.formatFolders()
+}
+
+// metadataFolder is the folder that holds the cluster's metadata.
+func (b *Broker) metadataFolder() *folder {
+	for _, f := range b.folders {
+		if filepath.Clean(f.path) == filepath.Clean(b.config.MetadataLogDir) {
+			return f
+		}
+	}
+	return nil
+}
+
+// openFolder takes hold of a folder and adds it to those of the broker.
+func (b *Broker) openFolder(fs disk.FS, f *folder) error {
+	c := b.config
+	f.partitions = map[protocol.TopicPartition]bool{}
+	f.dir, f.failed = log.OpenDir(f.path, log.DirConfig{
+		NodeID: c.NodeID, CheckpointInterval: c.CheckpointInterval, RetentionInterval: c.RetentionCheckInterval,
+		ProducerExpiry: c.ProducerIDExpiration, Flushes: concurrentFlushes,
+		ScrubBytesPerSecond: c.ScrubBytesPerSecond, ScrubInterval: c.ScrubInterval,
+	}, log.Deps{FS: fs, Logger: b.logger, Observe: b.metrics})
+	b.folders = append(b.folders, f)
+	if f.failed != nil {
+		if f == b.metadataFolder() || errors.Is(f.failed, disk.ErrLocked) {
+			return f.failed
+		}
+		b.logger.Error("a folder of log.dirs cannot be used; its partitions are offline", "path", f.path, "err", f.failed)
+		return nil
+	}
+	if err := f.list(); err != nil {
+		return err
+	}
+	if !f.dir.Clean() && len(f.partitions) > 0 {
+		b.logger.Warn("the folder was not closed in order; what may be torn is verified", "path", f.path)
+	}
+	return nil
 }
 
 // concurrentFlushes bounds the logs of a folder that are flushed at the same
@@ -103,13 +132,13 @@ func (b *Broker) formatFolders() error {
 }
 
 // clusterID is the cluster that the folders belong to.
-func (b *Broker) clusterID() string { return b.folders[0].dir.ClusterID() }
+func (b *Broker) clusterID() string { return b.metadataFolder().dir.ClusterID() }
 
-// logDirIDs are the ids of the folders that can be used.
+// logDirIDs are the ids of the folders of log.dirs that can be used.
 func (b *Broker) logDirIDs() [][16]byte {
 	var ids [][16]byte
 	for _, f := range b.folders {
-		if f.dir != nil {
+		if f.dir != nil && !f.metadataOnly {
 			ids = append(ids, f.dir.ID())
 		}
 	}
@@ -160,7 +189,9 @@ func (b *Broker) newCleaner() *log.Cleaner {
 func (b *Broker) logDirs() []api.LogDir {
 	var dirs []api.LogDir
 	for _, f := range b.folders {
-		dirs = append(dirs, api.LogDir{Path: f.path, Dir: f.dir})
+		if !f.metadataOnly {
+			dirs = append(dirs, api.LogDir{Path: f.path, Dir: f.dir})
+		}
 	}
 	return dirs
 }
@@ -194,12 +225,12 @@ func (f *folder) count() int {
 	return len(f.partitions)
 }
 
-// emptiest returns the folder that has the fewest partitions: a new one goes
-// there. The first folder can always be used.
+// emptiest returns the folder of log.dirs that has the fewest partitions: a new one
+// goes there. All of them can be used, or the first holds the metadata and can.
 func (b *Broker) emptiest() *folder {
 	emptiest, least := b.folders[0], b.folders[0].count()
 	for _, f := range b.folders[1:] {
-		if n := f.count(); f.dir != nil && n < least {
+		if n := f.count(); f.dir != nil && !f.metadataOnly && n < least {
 			emptiest, least = f, n
 		}
 	}

@@ -27,7 +27,7 @@ type Broker struct {
 	ControllerListeners     []Endpoint // to bind, in that order; none where Roles is not set or the node is no controller
 	ControllerAdvertised    []Endpoint // the same to be reached
 	Voters                  []Voter    // all, where they are set once and for all; else none
-	BootstrapServers        []string   // host:port of some controllers, where voters may change
+	BootstrapServers        []Endpoint // some controllers, without the listener's name, where voters may change
 
 	BrokerSessionTimeout         time.Duration
 	BrokerHeartbeatInterval      time.Duration // less than BrokerSessionTimeout

@@ -105,7 +105,13 @@ func (b *Broker) fillRoles() (err error) {
 	if _, set := b.values["node.id"]; !set {
 		return errors.New("node.id is not set: with process.roles each node of the cluster needs a number of its own")
 	}
-	b.BootstrapServers = splitList(b.value("controller.quorum.bootstrap.servers"))
+	for _, server := range splitList(b.value("controller.quorum.bootstrap.servers")) {
+		host, port, err := parseAddress(server)
+		if err != nil {
+			return fmt.Errorf("controller.quorum.bootstrap.servers: %w", err)
+		}
+		b.BootstrapServers = append(b.BootstrapServers, Endpoint{Host: host, Port: port})
+	}
 	if b.Voters, err = ParseVoters(b.value("controller.quorum.voters")); err != nil {
 		return fmt.Errorf("controller.quorum.voters: %w", err)
 	}

@@ -45,7 +45,7 @@ func TestKafkasOwnFile(t *testing.T) {
 			t.Errorf("warned of %s: %s", w.Key, w.Text)
 		}
 	}
-	if b.Roles != (Roles{Broker: true, Controller: true, Set: true}) || len(b.Voters) != 0 || strings.Join(b.BootstrapServers, " ") != "localhost:9093" {
+	if b.Roles != (Roles{Broker: true, Controller: true, Set: true}) || len(b.Voters) != 0 || addresses(b.BootstrapServers) != "://localhost:9093" {
 		t.Errorf("roles %+v, voters %v, bootstrap servers %v", b.Roles, b.Voters, b.BootstrapServers)
 	}
 	for what, got := range map[string][]Endpoint{

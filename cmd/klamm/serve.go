@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,12 +37,6 @@ wins. Alone it listens on 127.0.0.1:9092 and keeps its data in ./klamm-data.`,
 			logger := newLogger(env.errOut, c)
 			for _, w := range warnings {
 				logger.Warn("configuration", "key", w.Key, "warning", w.Text)
-			}
-			if !c.Roles.Broker {
-				return errors.New("process.roles=controller: a controller without a broker is not served yet; add broker")
-			}
-			if c.Roles.Set {
-				logger.Warn("configuration", "key", "process.roles", "warning", "clusters of several nodes are not served yet: this node is one of its own and joins no other")
 			}
 			return serve(cmd, c, logger)
 		},
