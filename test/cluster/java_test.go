@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -35,6 +36,7 @@ metadata.recovery.rebootstrap.trigger.ms=5000
 // javaPulse is a pulse of Apache's Java client, as its VerifiableProducer.
 type javaPulse struct {
 	*pulse
+	closing atomic.Bool // it was told to end: what it sends now is refused, by itself
 }
 
 // said is a line of what VerifiableProducer prints.
@@ -59,7 +61,10 @@ func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition
 	must(t, cmd.Start())
 	p := &javaPulse{pulse: newPulse(t, c, tp)}
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended in order
-	p.calm = func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	p.calm = func() {
+		p.closing.Store(true)
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	}
 	go func() {
 		err := p.listen(out)
 		_ = cmd.Wait() // a signal ends it
@@ -79,10 +84,10 @@ func (p *javaPulse) listen(out io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("read what the Java client prints: %w", err)
 		}
-		switch s.Name {
-		case "producer_send_error":
+		switch {
+		case s.Name == "producer_send_error" && !p.closing.Load():
 			return fmt.Errorf("the Java client failed with %s: %s", s.Exception, s.Message)
-		case "producer_send_success":
+		case s.Name == "producer_send_success":
 			seq, err := strconv.ParseInt(s.Value, 10, 64)
 			if err != nil {
 				return err
