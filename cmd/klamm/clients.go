@@ -72,6 +72,16 @@ func (e *environment) admin(ctx context.Context) (*kadm.Client, error) {
 	return kadm.NewClient(client), nil
 }
 
+// withClient runs fn with a client.
+func (e *environment) withClient(ctx context.Context, fn func(*kgo.Client) error) error {
+	client, err := e.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return fn(client)
+}
+
 // withAdmin runs fn with a client for questions about the cluster.
 func (e *environment) withAdmin(ctx context.Context, fn func(*kadm.Client) error) error {
 	admin, err := e.admin(ctx)

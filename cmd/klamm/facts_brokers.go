@@ -113,7 +113,7 @@ func quorum(ctx context.Context, client *kgo.Client, _ *health.Facts) (func(*hea
 func quorumFacts(ctx context.Context, client *kgo.Client) (*health.Quorum, error) {
 	partition := kmsg.NewDescribeQuorumRequestTopicPartition()
 	topic := kmsg.NewDescribeQuorumRequestTopic()
-	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, partition)
+	topic.Topic, topic.Partitions = metadataTopic, append(topic.Partitions, partition)
 	req := kmsg.NewPtrDescribeQuorumRequest()
 	req.Topics = append(req.Topics, topic)
 	resp, err := req.RequestWith(ctx, client)

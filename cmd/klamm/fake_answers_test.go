@@ -16,7 +16,7 @@ import (
 var fakeAPIs = []kmsg.Key{
 	kmsg.Produce, kmsg.Metadata, kmsg.ApiVersions, kmsg.DescribeCluster, kmsg.DescribeLogDirs, kmsg.DescribeConfigs, kmsg.DescribeQuorum,
 	kmsg.DescribeTopicPartitions, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.ElectLeaders,
-	kmsg.UnregisterBroker, kmsg.IncrementalAlterConfigs,
+	kmsg.UnregisterBroker,
 }
 
 func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
@@ -32,10 +32,9 @@ func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
 	case *kmsg.ApiVersionsRequest:
 		c.apiVersions(resp.(*kmsg.ApiVersionsResponse))
 	case *kmsg.MetadataRequest:
-		c.lookedFor++
-		c.copyOn()
 		c.metadata(resp.(*kmsg.MetadataResponse))
 	case *kmsg.DescribeClusterRequest:
+		c.copyOn()
 		c.describeCluster(resp.(*kmsg.DescribeClusterResponse))
 	case *kmsg.DescribeLogDirsRequest:
 		c.logDirs(id, resp.(*kmsg.DescribeLogDirsResponse))
@@ -43,7 +42,7 @@ func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
 		c.configs(req, resp.(*kmsg.DescribeConfigsResponse))
 	case *kmsg.DescribeQuorumRequest:
 		resp.(*kmsg.DescribeQuorumResponse).Topics = []kmsg.DescribeQuorumResponseTopic{{
-			Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumResponseTopicPartition{c.quorum},
+			Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumResponseTopicPartition{c.quorum},
 		}}
 	case *kmsg.DescribeTopicPartitionsRequest:
 		c.describePartitions(req, resp.(*kmsg.DescribeTopicPartitionsResponse))
@@ -55,8 +54,6 @@ func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
 		records, resp = as(decides.ElectLeaders(c.img, req, c.in))
 	case *kmsg.UnregisterBrokerRequest:
 		records, resp = as(decides.UnregisterBroker(c.img, req, c.in))
-	case *kmsg.IncrementalAlterConfigsRequest:
-		c.alterConfigs(req, resp.(*kmsg.IncrementalAlterConfigsResponse))
 	default:
 		c.t.Errorf("a fake node is asked by %T", req)
 	}
@@ -158,21 +155,5 @@ func (c *fakeCluster) describePartitions(req *kmsg.DescribeTopicPartitionsReques
 			told.Partitions = append(told.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, told)
-	}
-}
-
-// alterConfigs takes every config of a topic or broker, and notes it.
-func (c *fakeCluster) alterConfigs(req *kmsg.IncrementalAlterConfigsRequest, resp *kmsg.IncrementalAlterConfigsResponse) {
-	for _, r := range req.Resources {
-		for _, config := range r.Configs {
-			text := fmt.Sprintf("%s %s -%s", r.ResourceType, r.ResourceName, config.Name)
-			if config.Value != nil && config.Op == kmsg.IncrementalAlterConfigOpSet {
-				text = fmt.Sprintf("%s %s %s=%s", r.ResourceType, r.ResourceName, config.Name, *config.Value)
-			}
-			c.altered = append(c.altered, text)
-		}
-		told := kmsg.NewIncrementalAlterConfigsResponseResource()
-		told.ResourceType, told.ResourceName = r.ResourceType, r.ResourceName
-		resp.Resources = append(resp.Resources, told)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // fakeCluster is a cluster of several nodes in this process. Its decisions are those
 // of the real controller; its logs are only sizes. Time does not pass in it: replicas
-// copy pace bytes each time that somebody asks for the topics.
+// copy pace bytes each time that somebody asks for the brokers.
 type fakeCluster struct {
 	t  *testing.T
 	in controller.Inputs
