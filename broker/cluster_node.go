@@ -44,6 +44,7 @@ type clusterNode struct {
 
 	begun        bool // of the applier: the metadata shows this process's registration
 	coordinators coordinators
+	lost         *lostReplicas
 	loading      sync.WaitGroup // coordinators that read their logs
 }
 
@@ -153,7 +154,7 @@ func (n *clusterNode) eligible(id int32, epoch int64) bool {
 
 // openNode takes up this node's part in a cluster.
 func (b *Broker) openNode(deps Deps) error {
-	n := &clusterNode{broker: b, incarnation: protocol.NewTopicID(), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}}}
+	n := &clusterNode{broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}}}
 	b.node = n
 	n.peers = peer.New(peer.Config{
 		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: fmt.Sprintf("klamm-node-%d", n.me()),
@@ -235,6 +236,7 @@ func (n *clusterNode) readMetadata(ctx context.Context, id int32, req *internode
 // takePart makes what a broker needs of the others: the conversation with the active
 // controller, and replication.
 func (n *clusterNode) takePart(deps Deps) {
+	n.broker.partitions.OnFailed(func(p *replica.Partition) { n.lost.add(p.TopicID, p.Partition) })
 	b, c := n.broker, n.broker.config
 	n.control = control.New(control.Config{
 		Node: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, Rack: c.Rack, Listeners: b.advertised(), Features: api.FeatureRanges(),
@@ -341,6 +343,7 @@ func (n *clusterNode) run(g *errgroup.Group, ctx context.Context) {
 	if n.control != nil {
 		g.Go(func() error { return n.control.Run(ctx) })
 		g.Go(func() error { return n.replicator.Run(ctx) })
+		g.Go(func() error { return n.tellLost(ctx) })
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // nodes are a cluster in this process, each with a disk of its own.
 type nodes struct {
 	t     *testing.T
-	disks []*disk.Memory
+	disks []disk.FS
 	sets  [][]string
 	up    []*node // nil while it is down
 }
@@ -36,7 +36,7 @@ func startNodes(t *testing.T, count int, more ...string) *nodes {
 		voters = append(voters, fmt.Sprintf("%d@%s", i+1, addrs[2*i+1]))
 	}
 	for i := range count {
-		c.disks = append(c.disks, disk.NewMemory())
+		c.disks = append(c.disks, disk.NewFaulty(disk.NewMemory()))
 		c.sets = append(c.sets, append([]string{
 			"process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.quorum.voters=" + strings.Join(voters, ","),
 			fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", addrs[2*i], addrs[2*i+1]), "controller.listener.names=CONTROLLER",
@@ -237,7 +237,7 @@ func TestBrokersOfOtherControllers(t *testing.T) {
 		})
 	}
 	for i := range c.up {
-		c.disks = append(c.disks, disk.NewMemory())
+		c.disks = append(c.disks, disk.NewFaulty(disk.NewMemory()))
 		c.format(i)
 		c.start(i)
 	}
@@ -258,4 +258,35 @@ func TestBrokersOfOtherControllers(t *testing.T) {
 			c.stop(int(leader - 1))
 		}
 	}
+}
+
+// TestDiskOfOneReplicaFails: where the leader's disk fails another replica leads, and
+// what was acknowledged is there.
+func TestDiskOfOneReplicaFails(t *testing.T) {
+	c := startNodes(t, 3)
+	c.await("three brokers take part", unfenced(3))
+	cl := c.client()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 3, nil, "flights"); err != nil {
+		t.Fatal(err)
+	}
+	put := func(value string) {
+		t.Helper()
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "flights", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("before")
+	c.await("all are in sync", inSync("flights", 3))
+	topic, _ := c.any().view.Image().Topic("flights")
+	failing := topic.Partitions[0].Leader
+	c.disks[failing-1].(*disk.Faulty).FailSyncIn("/data/flights-0")
+	put("after")
+	c.await("another leads", func(img *metadata.Image) bool {
+		topic, _ := img.Topic("flights")
+		p := &topic.Partitions[0]
+		return p.Leader >= 0 && p.Leader != failing && !slices.Contains(p.ISR, failing)
+	})
+	put("later")
 }

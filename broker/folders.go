@@ -377,6 +377,9 @@ func (b *Broker) leadTxnPartition(p *replica.Partition) (load func()) {
 func (b *Broker) offline(tp protocol.TopicPartition, id protocol.TopicID, why error) {
 	b.logger.Error("a partition is offline", "partition", tp.String(), "err", why)
 	b.partitions.AddOffline(tp, id, why)
+	if b.node != nil {
+		b.node.lost.add(id, tp.Partition)
+	}
 }
 
 func (b *Broker) openLog(f *folder, img *metadata.Image, t *metadata.Topic, tp protocol.TopicPartition) (*log.Log, error) {

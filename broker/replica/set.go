@@ -23,6 +23,8 @@ type Set struct {
 	// Guarded by mu.
 	byName map[string]*topic
 	byID   map[protocol.TopicID]*topic
+	failed func(*Partition) // hears of each partition whose log failed; nil: nobody does
+	told   map[*Partition]bool
 }
 
 type topic struct {
@@ -241,6 +243,26 @@ func (s *Set) expire(now time.Time) {
 		p.expire(now)
 		if err := p.log.Failed(); err != nil {
 			p.fail(fmt.Errorf("%s: %w: %w", p, err, kerr.KafkaStorageError))
+			s.tellFailed(p)
 		}
 	}
+}
+
+// OnFailed lets fn hear once of each partition whose log has failed, from [Set.Run].
+func (s *Set) OnFailed(fn func(*Partition)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed, s.told = fn, map[*Partition]bool{}
+}
+
+func (s *Set) tellFailed(p *Partition) {
+	s.mu.Lock()
+	tell := s.failed
+	if tell == nil || s.told[p] {
+		s.mu.Unlock()
+		return
+	}
+	s.told[p] = true
+	s.mu.Unlock()
+	tell(p)
 }

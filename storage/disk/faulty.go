@@ -21,6 +21,7 @@ type Faulty struct {
 	full      bool
 	readOnly  bool
 	failSync  bool
+	failIn    string // the folder whose files fail to become durable, empty for none
 	slowSync  time.Duration
 	unread    []stretch
 	flipped   []flip
@@ -60,6 +61,9 @@ func (f *Faulty) ReadOnly(is bool) { f.set(func() { f.readOnly = is }) }
 // FailSync says whether files and folders fail to become durable (EIO).
 func (f *Faulty) FailSync(does bool) { f.set(func() { f.failSync = does }) }
 
+// FailSyncIn lets the files in one folder fail to become durable (EIO).
+func (f *Faulty) FailSyncIn(folder string) { f.set(func() { f.failIn = filepath.Clean(folder) }) }
+
 // SlowSync lets every sync take a while longer.
 func (f *Faulty) SlowSync(by time.Duration) { f.set(func() { f.slowSync = by }) }
 
@@ -78,6 +82,7 @@ func (f *Faulty) FlipBit(name string, off int64, bit uint) {
 func (f *Faulty) Heal() {
 	f.set(func() {
 		f.failWrite, f.full, f.readOnly, f.failSync, f.slowSync, f.unread, f.flipped = 0, false, false, false, 0, nil, nil
+		f.failIn = ""
 	})
 }
 
@@ -184,7 +189,7 @@ func (f *Faulty) SyncDir(name string) error {
 // syncs takes the time that a sync is told to take, and fails if it is told to.
 func (f *Faulty) syncs(name string) error {
 	f.mu.Lock()
-	slow, fails := f.slowSync, f.failSync
+	slow, fails := f.slowSync, f.failSync || f.failIn != "" && filepath.Dir(filepath.Clean(name)) == f.failIn
 	f.mu.Unlock()
 	if slow > 0 {
 		time.Sleep(slow)
