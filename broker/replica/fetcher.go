@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -282,17 +283,22 @@ func (f *fetcher) unheard(p *Partition) {
 	}
 }
 
-// failed lets a partition rest. Where its log is lost it goes.
+// failed lets a partition rest. Where its log is lost it goes. What fails again and
+// again is told once.
 func (f *fetcher) failed(told toldPosition, err error, now time.Time) {
-	p := told.term.partition
-	told.backoff.failed(now, f.r.config.FetchBackoff)
+	p, level, most := told.term.partition, slog.LevelDebug, f.r.config.FetchBackoff
+	before := told.last
+	told.backoff.failed(now, most)
+	if before < most && told.last == most {
+		level = slog.LevelWarn
+	}
 	if p.log.Failed() != nil {
 		f.mu.Lock()
 		delete(f.partitions, p)
 		f.mu.Unlock()
 		return // the log has said why
 	}
-	f.r.deps.Logger.Debug("a partition could not be copied from its leader", "partition", p.String(), "leader", f.leader, "err", err, "backoff", told.last)
+	f.r.deps.Logger.Log(context.Background(), level, "a partition could not be copied from its leader", "partition", p.String(), "leader", f.leader, "err", err, "backoff", told.last)
 }
 
 // reset brings a log between its leader's ends, outside of which it lies: records

@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol/record"
 )
 
 // following is a term in which this node follows a partition's leader.
@@ -92,13 +94,28 @@ func (f *following) take(at int64, answer *kmsg.FetchResponseTopicPartition, now
 			}
 		}
 		if len(answer.RecordBatches) > 0 {
-			if _, err := f.partition.log.AppendReplicated(answer.RecordBatches, now); err != nil {
+			if err := f.append(answer.RecordBatches, now); err != nil {
 				return err
 			}
 			f.partition.replicaPolls.Wake()
 		}
 		return f.learn(answer.HighWatermark, answer.LogStartOffset)
 	})
+}
+
+// append appends what the leader sent. A leader's log may begin in the middle of a
+// batch, where records were deleted up to there, and then the whole batch comes: a
+// log that was empty begins with it.
+func (f *following) append(records []byte, now time.Time) error {
+	l := f.partition.log
+	end := l.End()
+	if first, _, err := record.Next(records); err == nil && l.Start() == end && first.BaseOffset() < end && end <= first.LastOffset() {
+		if err := l.StartAt(first.BaseOffset()); err != nil {
+			return err
+		}
+	}
+	_, err := l.AppendReplicated(records, now)
+	return err
 }
 
 // learn takes over the leader's high watermark and log start, as far as the log

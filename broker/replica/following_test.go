@@ -1,0 +1,74 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
+)
+
+// follow returns a partition of broker 2, in the term in which broker 1 leads it.
+func follow(t *testing.T) *following {
+	t.Helper()
+	tp, l := openFlights(t, disk.NewMemory(), 0, true)
+	p := NewSet().AddReplica(tp, flightsID, l)
+	return p.follow(Assignment{Leader: 1, LeaderEpoch: 3, Replicas: []int32{1, 2}, ISR: []int32{1}, MinISR: 1})
+}
+
+// leaderAnswer is what the leader sends of a log that begins at start.
+func leaderAnswer(start, highWatermark int64, records record.Batch) *kmsg.FetchResponseTopicPartition {
+	answer := kmsg.NewFetchResponseTopicPartition()
+	answer.LogStartOffset, answer.HighWatermark, answer.RecordBatches = start, highWatermark, records
+	return &answer
+}
+
+func batchAt(t *testing.T, offset int64, count int) record.Batch {
+	t.Helper()
+	b := record.NewBuilder()
+	for range count {
+		b.Append(time.Now().UnixMilli(), nil, []byte("value"))
+	}
+	batch, err := b.Build(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch.SetBaseOffset(offset)
+	batch.SetPartitionLeaderEpoch(3)
+	return batch
+}
+
+// A leader whose records were deleted up to the middle of a batch sends it whole to a
+// follower that has fallen behind its start, and the follower takes it.
+func TestFollowsFromTheMiddleOfABatch(t *testing.T) {
+	f := follow(t)
+	if err := f.reset(0, 7, 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.take(7, leaderAnswer(7, 20, batchAt(t, 5, 10)), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.take(15, leaderAnswer(7, 20, batchAt(t, 15, 5)), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	p := f.partition
+	if start, end, hw := p.log.Start(), p.log.End(), p.HighWatermark(); start != 7 || end != 20 || hw != 20 {
+		t.Errorf("the log goes from %d to %d with high watermark %d, want 7 to 20 with 20", start, end, hw)
+	}
+}
+
+// A log that holds something takes nothing that begins before its end.
+func TestFollowerTakesNothingTwice(t *testing.T) {
+	f := follow(t)
+	if err := f.take(0, leaderAnswer(0, 10, batchAt(t, 0, 10)), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.take(10, leaderAnswer(0, 15, batchAt(t, 5, 10)), time.Now()); err == nil {
+		t.Error("a batch that begins before the log's end was appended")
+	}
+	if end := f.partition.log.End(); end != 10 {
+		t.Errorf("the log ends at %d, want 10", end)
+	}
+}
