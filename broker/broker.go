@@ -154,7 +154,7 @@ func (b *Broker) txnsConfig() shard.TxnConfig {
 	return shard.TxnConfig{
 		Config: txn.Config{
 			MaxTimeout: c.TransactionMaxTimeout, AbortInterval: c.TransactionAbortInterval, Expiration: c.TransactionalIDExpiration,
-			Version: api.TransactionVersion,
+			Version: func() int16 { return b.view.Image().Feature(controller.TransactionVersion) },
 		},
 		Partitions: partitions, ExpiryInterval: c.TransactionalIDExpiryInterval,
 	}

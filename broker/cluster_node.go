@@ -239,7 +239,7 @@ func (n *clusterNode) takePart(deps Deps) {
 	n.broker.partitions.OnFailed(func(p *replica.Partition) { n.lost.add(p.TopicID, p.Partition) })
 	b, c := n.broker, n.broker.config
 	n.control = control.New(control.Config{
-		Node: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, Rack: c.Rack, Listeners: b.advertised(), Features: api.FeatureRanges(),
+		Node: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, Rack: c.Rack, Listeners: b.advertised(), Features: controller.Features(),
 		LogDirs: b.logDirIDs(), PreviousBrokerEpoch: b.cleanBrokerEpoch(), HeartbeatInterval: c.BrokerHeartbeatInterval, SessionTimeout: c.BrokerSessionTimeout,
 	}, control.Deps{View: b.view, Local: n.local(), Send: n.sendToController, Logger: deps.Logger})
 	n.replicator = replica.NewReplicator(replica.ReplicatorConfig{
@@ -307,6 +307,9 @@ func (n *clusterNode) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 type decisions struct{ *clusterNode }
 
 func (d decisions) Image() *metadata.Image { return d.broker.view.Image() }
+
+// Applied is the offset up to which this node knows the metadata.
+func (d decisions) Applied() int64 { return d.broker.view.Applied() }
 
 // Decides reports whether this node leads the quorum.
 func (d decisions) Decides() bool {

@@ -123,7 +123,7 @@ func (b *Broker) reconfigure(img *metadata.Image, topic string) {
 
 // register tells the cluster where this broker is reached.
 func (b *Broker) register() error {
-	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID(), Endpoints: b.advertised()}
+	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID(), Endpoints: b.advertised(), Features: controller.Features()}
 	_, err := b.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
 		return (&controller.Controller{}).RegisterAlone(img, me, controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config}), nil
 	})

@@ -38,7 +38,7 @@ func (h *Handler) apiVersions(r *listener.Request, req *kmsg.ApiVersionsRequest)
 		}
 	}
 	if req.Version >= 3 {
-		addFeatures(resp)
+		h.addFeatures(resp)
 	}
 	r.ReplyMsg(resp)
 }

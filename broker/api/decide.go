@@ -17,6 +17,8 @@ import (
 type Cluster interface {
 	// Image is the metadata as far as this node knows.
 	Image() *metadata.Image
+	// Applied is the offset up to which this node knows it.
+	Applied() int64
 	// Decides reports whether this node is the active controller, or about to be.
 	Decides() bool
 	// Propose takes a decision here; NOT_CONTROLLER where another node is the active

@@ -1,47 +1,51 @@
 package api
 
 import (
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
-// TransactionVersion is the finalized level of transaction.version: each
-// transaction has an epoch of its own, and the broker takes partitions into
-// transactions by itself (KIP-890).
-const TransactionVersion = 2
-
-// features are the feature levels that are finalized, which clients go by
-// (KIP-584). All are as high as this broker supports.
-var features = []struct {
-	name     string
-	min, max int16
-}{
-	{"group.version", 0, 1}, // consumer groups of the new protocol (KIP-848)
-	{"transaction.version", 0, TransactionVersion},
-}
-
-// FeatureRanges are the levels of each feature that this broker supports.
-func FeatureRanges() []metadata.FeatureRange {
-	var all []metadata.FeatureRange
-	for _, f := range features {
-		all = append(all, metadata.FeatureRange{Name: f.name, Min: f.min, Max: f.max})
-	}
-	return all
-}
-
-// addFeatures tells of the feature levels. Clients below version 4 do not take a
-// level 0 for supported.
-func addFeatures(resp *kmsg.ApiVersionsResponse) {
-	for _, f := range features {
+// addFeatures tells of the feature levels that this node supports, and of those that
+// the cluster is at, which clients go by (KIP-584). Clients below version 4 do not
+// take a level 0 for supported.
+func (h *Handler) addFeatures(resp *kmsg.ApiVersionsResponse) {
+	for _, f := range controller.Features() {
 		supported := kmsg.NewApiVersionsResponseSupportedFeature()
-		supported.Name, supported.MinVersion, supported.MaxVersion = f.name, f.min, f.max
-		if f.min > 0 || resp.Version >= 4 {
+		supported.Name, supported.MinVersion, supported.MaxVersion = f.Name, f.Min, f.Max
+		if f.Min > 0 || resp.Version >= 4 {
 			resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
 		}
+	}
+	// A client believes what comes with a later epoch. The offset is asked for first: it
+	// must not be later than what is told.
+	resp.FinalizedFeaturesEpoch = h.cluster.Applied()
+	for name, level := range h.image().Features() {
 		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
-		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, f.max, f.max
+		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = name, level, level
 		resp.FinalizedFeatures = append(resp.FinalizedFeatures, finalized)
 	}
-	resp.FinalizedFeaturesEpoch = 0
+}
+
+// updateFeatures answers UpdateFeatures (57), versions 0 to 2 (KIP-584):
+//
+//	1  kinds of downgrades, and only to ask    2  no results of single features
+func (h *Handler) updateFeatures(r *listener.Request, req *kmsg.UpdateFeaturesRequest) {
+	err := unless(h.allowed(r, security.Alter, security.ClusterResource), kerr.ClusterAuthorizationFailed)
+	var resp *kmsg.UpdateFeaturesResponse
+	if err == nil {
+		resp, err = decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.UpdateFeaturesResponse) {
+			return h.controller.UpdateFeatures(img, req, h.inputs())
+		})
+	}
+	if err != nil {
+		resp = req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+	}
+	r.ReplyMsg(resp)
 }

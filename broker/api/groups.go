@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/coordinator/shard"
 	"github.com/klamm-io/klamm/security"
 )
@@ -101,6 +102,9 @@ func (h *Handler) leaveGroup(r *listener.Request, req *kmsg.LeaveGroupRequest) {
 	h.groups.LeaveGroup(req, clientOf(r), func(resp *kmsg.LeaveGroupResponse) { r.ReplyMsg(resp) })
 }
 
+// newProtocol reports whether the cluster serves consumer groups of the new protocol.
+func (h *Handler) newProtocol() bool { return h.image().Feature(controller.GroupVersion) > 0 }
+
 // consumerGroupHeartbeat answers ConsumerGroupHeartbeat (68), versions 0 and 1
 // (KIP-848):
 //
@@ -109,6 +113,8 @@ func (h *Handler) consumerGroupHeartbeat(r *listener.Request, req *kmsg.Consumer
 	sees := func(topic string) bool { return h.allowed(r, security.Describe, topicResource(topic)) }
 	err := error(nil)
 	switch {
+	case !h.newProtocol():
+		err = kerr.UnsupportedVersion
 	case !h.mayReadGroup(r, req.Group):
 		err = kerr.GroupAuthorizationFailed
 	case slices.ContainsFunc(req.SubscribedTopicNames, func(t string) bool { return !sees(t) }):
@@ -131,12 +137,19 @@ func (h *Handler) consumerGroupHeartbeat(r *listener.Request, req *kmsg.Consumer
 //
 //	1  which protocol a member speaks
 func (h *Handler) consumerGroupDescribe(r *listener.Request, req *kmsg.ConsumerGroupDescribeRequest) {
-	var refused []kmsg.ConsumerGroupDescribeResponseGroup
-	req.Groups, refused = permit(req.Groups, h.mayWithGroup(r, security.Describe), func(group *string, err error) kmsg.ConsumerGroupDescribeResponseGroup {
+	refusal := func(group *string, err error) kmsg.ConsumerGroupDescribeResponseGroup {
 		told := kmsg.NewConsumerGroupDescribeResponseGroup()
 		told.Group, told.ErrorCode = *group, errorCode(err)
 		return told
-	})
+	}
+	if !h.newProtocol() {
+		resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
+		resp.Groups = refuseAll(req.Groups, kerr.UnsupportedVersion, refusal)
+		r.ReplyMsg(resp)
+		return
+	}
+	var refused []kmsg.ConsumerGroupDescribeResponseGroup
+	req.Groups, refused = permit(req.Groups, h.mayWithGroup(r, security.Describe), refusal)
 	h.groups.ConsumerGroupDescribe(req, clientOf(r), func(resp *kmsg.ConsumerGroupDescribeResponse) {
 		for i := range resp.Groups {
 			g := &resp.Groups[i]

@@ -69,6 +69,7 @@ func init() {
 		int16(kmsg.ListPartitionReassignments): serves(0, 0, (*Handler).listPartitionReassignments),
 		int16(kmsg.OffsetDelete):               serves(0, 0, (*Handler).offsetDelete),
 		int16(kmsg.DescribeQuorum):             serves(0, 2, (*Handler).describeQuorum),
+		int16(kmsg.UpdateFeatures):             serves(0, 2, (*Handler).updateFeatures),
 		int16(kmsg.DescribeCluster):            serves(0, 2, (*Handler).describeCluster),
 		int16(kmsg.UnregisterBroker):           serves(0, 0, (*Handler).unregisterBroker),
 		int16(kmsg.DescribeProducers):          serves(0, 0, (*Handler).describeProducers),
@@ -100,7 +101,8 @@ func init() {
 // for any node that was asked, and for a client that came to it (KIP-919).
 var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
-	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.DescribeQuorum,
+	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.UpdateFeatures,
+	kmsg.DescribeQuorum,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

@@ -128,7 +128,9 @@ func (a *Active) Run(ctx context.Context) error {
 func (a *Active) lead(ctx context.Context, epoch int32) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	img, offset, err := a.deps.Quorum.ProposeAt(ctx, func(*metadata.Image) ([]metadata.Record, error) { return nil, nil })
+	img, offset, err := a.deps.Quorum.ProposeAt(ctx, func(img *metadata.Image) ([]metadata.Record, error) {
+		return a.controller.BeginFeatures(img), nil
+	})
 	if err != nil {
 		a.deps.Logger.Warn("this node was elected, but cannot decide; it tries again", "epoch", epoch, "err", err)
 		select {

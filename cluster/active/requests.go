@@ -221,3 +221,15 @@ func (a *Active) ListPartitionReassignments(ctx context.Context, req *kmsg.ListP
 	}
 	return resp
 }
+
+// UpdateFeatures raises or lowers the levels of features.
+func (a *Active) UpdateFeatures(ctx context.Context, req *kmsg.UpdateFeaturesRequest) *kmsg.UpdateFeaturesResponse {
+	resp, err := answer(ctx, a, func(img *metadata.Image) ([]metadata.Record, *kmsg.UpdateFeaturesResponse) {
+		return a.controller.UpdateFeatures(img, req, a.deps.Inputs())
+	})
+	if err != nil {
+		resp = req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+		resp.ErrorCode, resp.ErrorMessage = protocol.ErrorCode(err), protocol.ErrorMessage(err)
+	}
+	return resp
+}

@@ -28,6 +28,7 @@ import (
 //	isr NAME B/B ...         the leaders of partitions 0, 1… report their ISR, at once
 //	preferred NAME P | move NAME P B/B | moves | unregister ID | ids ID | failed ID NAME P
 //	set KEY=VALUE            a config of all brokers
+//	feature NAME LEVEL       raises it
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		synctest.Test(t, func(t *testing.T) {
@@ -124,6 +125,11 @@ func (w *world) ask(words []string, ids []int32) {
 		b, _ := w.quorum.Image().Broker(ids[0])
 		resp := w.AllocateProducerIDs(w.ctx, &kmsg.AllocateProducerIDsRequest{BrokerID: ids[0], BrokerEpoch: b.Epoch})
 		w.say("producer ids from %d, %d of them, error %d", resp.ProducerIDStart, resp.ProducerIDLen, resp.ErrorCode)
+	case "feature":
+		req := kmsg.NewPtrUpdateFeaturesRequest()
+		req.Version = 2
+		req.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: words[1], MaxVersionLevel: int16(ids[0]), UpgradeType: 1}}
+		w.say("updated: %d", w.UpdateFeatures(w.ctx, req).ErrorCode)
 	case "failed":
 		w.dirFailed(ids[0], words[2], ids[1])
 	case "set":

@@ -418,6 +418,9 @@ func (b *fakeBroker) register(w *world) int64 {
 	l := kmsg.NewBrokerRegistrationRequestListener()
 	l.Name, l.Host, l.Port = "PLAINTEXT", "localhost", uint16(9000+b.id)
 	req.Listeners = append(req.Listeners, l)
+	for _, f := range controller.Features() {
+		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: f.Name, MinSupportedVersion: f.Min, MaxSupportedVersion: f.Max})
+	}
 	resp := w.RegisterBroker(b.ctx, req)
 	if resp.ErrorCode != 0 {
 		w.say("broker %d is not let in: %v", b.id, kerr.ErrorForCode(resp.ErrorCode).(*kerr.Error).Message)

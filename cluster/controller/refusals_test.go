@@ -44,6 +44,9 @@ func TestRegistrationRefused(t *testing.T) {
 		req := kmsg.NewPtrBrokerRegistrationRequest()
 		req.BrokerID, req.ClusterID, req.LogDirs, req.IncarnationID = 4, "klamm", [][16]byte{dirID(4)}, [16]byte{4}
 		req.Features = []kmsg.BrokerRegistrationRequestFeature{{Name: "f", MinSupportedVersion: 1, MaxSupportedVersion: 3}}
+		for _, f := range features {
+			req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: f.Name, MinSupportedVersion: f.Min, MaxSupportedVersion: f.Max})
+		}
 		req.Listeners = []kmsg.BrokerRegistrationRequestListener{{Name: "PLAINTEXT", Host: "here", Port: 9092}}
 		refused.change(req)
 		records, resp, err := (&Controller{}).RegisterBroker(c.img, req, true, c.in)

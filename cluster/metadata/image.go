@@ -144,6 +144,12 @@ func (i *Image) BrokerConfig(id int32) map[string]string {
 // Features yields the finalized feature levels (KIP-584), sorted by name.
 func (i *Image) Features() iter.Seq2[string, int16] { return i.features.all() }
 
+// Feature returns the finalized level of a feature, 0 for none.
+func (i *Image) Feature(name string) int16 {
+	level, _ := i.features.get(name)
+	return level
+}
+
 // Voters yields the nodes that vote on the metadata, sorted by id; none before the
 // first of them has led.
 func (i *Image) Voters() iter.Seq[*Voter] { return values(i.voters.all()) }

@@ -19,9 +19,9 @@ type Config struct {
 	MaxTimeout    time.Duration // transaction.max.timeout.ms
 	AbortInterval time.Duration // transaction.abort.timed.out.transaction.cleanup.interval.ms
 	Expiration    time.Duration // transactional.id.expiration.ms
-	// Version is the finalized transaction.version: 2 gives each transaction its own
-	// epoch.
-	Version int16
+	// Version tells the finalized transaction.version, which may change between two
+	// steps: 2 gives each transaction its own epoch.
+	Version func() int16
 	// Epoch is the leader epoch of the partition of __transaction_state. Markers carry
 	// it.
 	Epoch int32

@@ -100,9 +100,9 @@ func (t *txn) renew(has Producer, fresh int64) error {
 // is over with that. to is answered that it should come back.
 func (c *Coordinator) fence(out *output, t *txn, to step.Ticket, now time.Time) {
 	next := t.next(now)
-	next.state, next.nextID, next.version = PrepareAbort, -1, c.config.Version
+	next.state, next.nextID, next.version = PrepareAbort, -1, c.config.Version()
 	next.lastEpoch = -1
-	if c.config.Version >= 2 {
+	if next.version >= 2 {
 		next.lastEpoch = t.producer.Epoch
 	}
 	if t.producer.Epoch < math.MaxInt16 {

@@ -33,7 +33,7 @@ func (c *Coordinator) record(t *txn) step.Record {
 	if t.state != Empty {
 		v.Topics = topics(t.sortedPartitions())
 	}
-	if c.config.Version >= 1 {
+	if c.config.Version() >= 1 {
 		v.Version = taggedValueVersion
 		v.PreviousProducerID, v.NextProducerID, v.ClientTransactionVersion = t.previousID, t.nextID, t.version
 	}

@@ -148,3 +148,6 @@ func name(err error) string {
 	}
 	return err.Error()
 }
+
+// two is the newest transaction.version.
+func two() int16 { return 2 }

@@ -65,7 +65,7 @@ func place(p int) protocol.TopicPartition {
 }
 
 func (w *world) newMachine() *Coordinator {
-	return New(Config{MaxTimeout: time.Hour, AbortInterval: 10 * time.Second, Expiration: 1000 * time.Hour, Version: 2}, slog.New(slog.DiscardHandler))
+	return New(Config{MaxTimeout: time.Hour, AbortInterval: 10 * time.Second, Expiration: 1000 * time.Hour, Version: two}, slog.New(slog.DiscardHandler))
 }
 
 // do does what a step wants, but for what waits for a flush.
