@@ -30,6 +30,44 @@ func (m *Memory) Crash(rng *rand.Rand) *Memory {
 	return &Memory{root: c.copy(m.root)}
 }
 
+// Kill ends who uses the file system: it returns what the kernel goes on with, no
+// lock held and nothing lost, but nothing more durable than it was. Who was killed
+// goes on for himself with the old one.
+func (m *Memory) Kill() *Memory {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	copies := map[*node]*node{}
+	after := &Memory{root: m.root.clone(copies)}
+	for _, change := range m.pending {
+		edits := make(nameChange, len(change))
+		for i, e := range change {
+			edits[i] = nameEdit{folder: e.folder.clone(copies), name: e.name, to: e.to.clone(copies)}
+		}
+		after.pending = append(after.pending, edits)
+	}
+	return after
+}
+
+// clone copies a node with all below it, each only once.
+func (n *node) clone(copies map[*node]*node) *node {
+	if n == nil || copies[n] != nil {
+		return copies[n]
+	}
+	c := &node{modified: n.modified, data: slices.Clone(n.data), synced: slices.Clone(n.synced), changes: slices.Clone(n.changes)}
+	copies[n] = c
+	if !n.isFolder() {
+		return c
+	}
+	c.names, c.durable = map[string]*node{}, map[string]*node{}
+	for name, child := range n.names {
+		c.names[name] = child.clone(copies)
+	}
+	for name, child := range n.durable {
+		c.durable[name] = child.clone(copies)
+	}
+	return c
+}
+
 // crash is one power cut.
 type crash struct {
 	rng    *rand.Rand

@@ -196,3 +196,30 @@ func TestOneSeedIsOneOutcome(t *testing.T) {
 	}
 	want(t, "outcome", outcome(), outcome())
 }
+
+func TestKillLosesNothingAndSyncsNothing(t *testing.T) {
+	m := disk.NewMemory()
+	must(t, m.Mkdir("a"))
+	file := put(t, m, "a/f", "old")
+	must(t, file.Sync())
+	for _, folder := range []string{"a", "/"} {
+		must(t, m.SyncDir(folder))
+	}
+	_, err := file.WriteAt([]byte("new"), 0)
+	must(t, err)
+	must(t, m.Rename("a/f", "a/g"))
+	unlock, err := m.Lock("lock")
+	must(t, err)
+
+	after := m.Kill()
+	_, err = file.WriteAt([]byte("yet"), 0)
+	must(t, err)
+	must(t, m.SyncDir("a"))
+	must(t, unlock())
+	want(t, "content", read(t, after, "a/g"), "new")
+	again, err := after.Lock("lock")
+	must(t, err)
+	must(t, again())
+	both := func(m *disk.Memory) string { return content("a/f")(m) + "|" + content("a/g")(m) }
+	wantOutcomes(t, crashes(t, after, both), "old|gone", "new|gone", "gone|old", "gone|new")
+}

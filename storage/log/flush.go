@@ -107,6 +107,11 @@ func (l *Log) syncPending(p pending) error {
 	if !p.names {
 		return nil
 	}
+	return l.syncNames()
+}
+
+// syncNames makes the names of the log's files and folder durable.
+func (l *Log) syncNames() error {
 	for _, folder := range []string{l.path, filepath.Dir(l.path)} {
 		if err := l.dir.fs.SyncDir(folder); err != nil {
 			return fmt.Errorf("flush folder %s: %w", folder, err)

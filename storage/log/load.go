@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -79,8 +80,8 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 	}
 	if len(f.segments) == 0 {
 		f.segments = []*segment{newSegment(l.dir.fs, l.path, max(start, 0))}
-		l.namesChanged = true
 	}
+	l.namesChanged = true // a process that was killed may have left names that are not on the disk
 	if f.segments, err = l.loadSegments(f, clean, recoveryPoint); err != nil {
 		return err
 	}
@@ -101,10 +102,15 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 		recoveryPoint = end
 	}
 	l.recoveryPoint = min(recoveryPoint, end)
+	if !clean && end > l.recoveryPoint {
+		if err := l.syncNames(); err != nil {
+			return err
+		}
+	}
+	l.recallDamage(f) // first: what is read below goes past it
 	if err := l.loadEpochs(l.recoveryPoint); err != nil {
 		return err
 	}
-	l.recallDamage(f)
 	return l.loadProducers(f, now)
 }
 
@@ -124,7 +130,7 @@ func (l *Log) loadSegments(f found, clean bool, recoveryPoint int64) ([]*segment
 			if err := l.loadActive(s, size, sound); err != nil {
 				return nil, err
 			}
-		case clean || nextBase <= recoveryPoint:
+		case clean || nextBase < recoveryPoint: // at the recovery point itself its indexes may have been completed later
 			s.next.Store(nextBase)
 			s.synced = size
 			if !sound {
@@ -207,7 +213,10 @@ func (l *Log) rebuildIndexes(s *segment) error {
 	}
 	s.next.Store(next)
 	s.synced = size
-	return s.seal()
+	if err := s.seal(); err != nil {
+		return err
+	}
+	return errors.Join(s.index.sync(), s.times.sync()) // no checkpoint comes back to them
 }
 
 // clearIndexes empties both index files.

@@ -8,8 +8,9 @@ import (
 )
 
 // Recovery after an unclean stop. What lies below the recovery point was made
-// durable, indexes included, before that point was written down: it is not read.
-// What lies above may be whole, or torn, and is read and verified batch by batch.
+// durable, indexes included, before that point was written down: it is not read,
+// but for the end of the segment that the point lies in or at, whose indexes grew
+// since. What lies above may be whole, or torn, and is read and verified batch by batch.
 //
 // A batch that fails there is one of two things. Either it is the torn end of
 // what was being written when the machine stopped: a piece is missing, or blocks
@@ -55,7 +56,7 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 		if isDiskError(err) {
 			return false, fmt.Errorf("read %s at position %d: %w", s.records.name, scan.at, err)
 		}
-		goOn := l.passDamage(s, scan, size, later, err)
+		goOn := l.passDamage(s, scan, size, recoveryPoint, later, err)
 		if !goOn {
 			cut = scan.at < size
 			break
@@ -126,7 +127,7 @@ func (s *segment) resetTo(from int64) error {
 
 // passDamage decides what a batch that fails at the scanner's position is. It
 // reports whether the scan goes on, beyond damage, or ends there.
-func (l *Log) passDamage(s *segment, scan *scanner, size int64, later []*segment, why error) bool {
+func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, later []*segment, why error) bool {
 	at := scan.at
 	resumed := scan.resume()
 	until := size
@@ -134,7 +135,8 @@ func (l *Log) passDamage(s *segment, scan *scanner, size int64, later []*segment
 		until = scan.at
 	}
 	scan.at = at
-	kept := anySound(later) || resumed && !scan.torn(at, until)
+	durable := s.next.Load() < recoveryPoint // once
+	kept := anySound(later) || resumed && (durable || !scan.torn(at, until))
 	if !kept {
 		l.logger.Warn("cutting off a torn end that was never acknowledged",
 			"partition", l.String(), "file", s.records.name, "position", at, "bytes", size-at, "offset", s.next.Load(), "err", why)

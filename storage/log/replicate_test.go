@@ -260,8 +260,8 @@ func TestReplicatedBatchesSurvivePowerCuts(t *testing.T) {
 				waitFlushed(t, l)
 			}
 			flushed = l.Flushed()
-			after := m.Crash(rng)
-			if err := d.Close(); err != nil { // of the broker that had the power cut
+			after := stop(rng, m)
+			if err := d.Close(); err != nil { // of the broker that was stopped
 				t.Fatal(err)
 			}
 			m = after

@@ -163,7 +163,9 @@ func (l *Log) advanceRecoveryPoint() error {
 		return err
 	}
 	segments := *l.segments.Load()
-	for _, s := range segments[max(0, segmentIndex(segments, l.recoveryPoint)):] {
+	// From the segment on that ended at the last recovery point: its indexes were
+	// completed when the next began.
+	for _, s := range segments[max(0, segmentIndex(segments, l.recoveryPoint-1)):] {
 		if err := errors.Join(s.index.sync(), s.times.sync(), s.txns.sync()); err != nil && !errors.Is(err, errRetired) {
 			return err
 		}
