@@ -22,6 +22,7 @@ func (n *clusterNode) assigned(img *metadata.Image, d *metadata.Delta) {
 		if n.begun = n.control.Registered(img); !n.begun {
 			return
 		}
+		n.throttles.setRates(n.broker.config.ReplicationRates(img.BrokerConfig(n.me())))
 		n.assignAll(img)
 		return
 	}
@@ -100,7 +101,8 @@ func assignmentOf(p *metadata.Partition, minISR int) replica.Assignment {
 	}
 }
 
-// minISR is the topic's min.insync.replicas.
+// minISR is the topic's min.insync.replicas. What the topic says of throttles is taken
+// up too.
 func (n *clusterNode) minISR(img *metadata.Image, t *metadata.Topic) int {
 	b := n.broker
 	c, err := b.config.Topic(img.BrokerConfig(n.me()), img.Config(metadata.TopicResource(t.Name)))
@@ -108,6 +110,7 @@ func (n *clusterNode) minISR(img *metadata.Image, t *metadata.Topic) int {
 		b.logger.Error("a topic's configuration cannot be read; one replica in sync counts as enough", "topic", t.Name, "err", err)
 		return 1
 	}
+	n.throttles.setTopic(t.Name, c)
 	return c.MinInsyncReplicas
 }
 
@@ -120,6 +123,7 @@ func (n *clusterNode) reassign(img *metadata.Image, r metadata.Resource) {
 			n.assignTopic(img, &metadata.Topic{}, t)
 		}
 	case metadata.BrokerResource("").Type:
+		n.throttles.setRates(n.broker.config.ReplicationRates(img.BrokerConfig(n.me())))
 		for t := range img.Topics() {
 			n.assignTopic(img, &metadata.Topic{}, t)
 		}
@@ -177,6 +181,7 @@ func (n *clusterNode) dropTopic(t *metadata.Topic) {
 		n.replicator.Remove(p)
 		n.coordinators.moved(p.TopicPartition, false, 0)
 	}
+	n.throttles.forget(t.Name)
 	n.broker.deleteTopic(t)
 }
 

@@ -45,6 +45,7 @@ type clusterNode struct {
 	begun        bool // of the applier: the metadata shows this process's registration
 	coordinators coordinators
 	lost         *lostReplicas
+	throttles    *throttles
 	loading      sync.WaitGroup // coordinators that read their logs
 }
 
@@ -154,7 +155,7 @@ func (n *clusterNode) eligible(id int32, epoch int64) bool {
 
 // openNode takes up this node's part in a cluster.
 func (b *Broker) openNode(deps Deps) error {
-	n := &clusterNode{broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}}}
+	n := &clusterNode{broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}}}
 	b.node = n
 	n.peers = peer.New(peer.Config{
 		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: fmt.Sprintf("klamm-node-%d", n.me()),
@@ -168,6 +169,7 @@ func (b *Broker) openNode(deps Deps) error {
 		b.openCoordinators(deps, func(ctx context.Context) (int64, int64, error) { return n.control.TakeProducerIDs(ctx) })
 		d = b.handlerDeps(deps)
 	}
+	d.Throttle = n.throttles
 	d.Cluster, d.Quorum, d.ClusterID, d.Incarnation = decisions{n}, n.quorum, b.clusterID(), n.incarnation
 	if n.quorum != nil {
 		d.Active, d.Voter = n.active, n.quorum
@@ -247,8 +249,9 @@ func (n *clusterNode) takePart(deps Deps) {
 		MinBytes: c.ReplicaFetchMinBytes, MaxBytes: c.ReplicaFetchResponseMaxBytes, PartitionMaxBytes: c.ReplicaFetchMaxBytes,
 	}, replica.ReplicatorDeps{
 		Send: n.sendToBroker(peer.LaneReplication), Propose: n.control.ProposeISR, Eligible: n.eligible, BrokerEpoch: n.control.BrokerEpoch,
-		Throttled: func(protocol.TopicPartition) time.Duration { return 0 }, Received: func(protocol.TopicPartition, int) {},
-		Logger: deps.Logger,
+		Throttled: func(tp protocol.TopicPartition) time.Duration { return n.throttles.copyIn(b.view.Image(), tp) },
+		Received:  func(tp protocol.TopicPartition, bytes int) { n.throttles.copied(b.view.Image(), tp, bytes) },
+		Logger:    deps.Logger,
 	})
 }
 

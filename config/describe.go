@@ -94,7 +94,13 @@ func (b *Broker) topicValue(k *key, dynamic, overrides map[string]string) string
 func (b *Broker) DescribeBroker(everyBroker, this map[string]string) []Entry {
 	var all []Entry
 	for i := range brokerKeys {
-		all = append(all, b.brokerEntry(&brokerKeys[i], everyBroker, this))
+		k := &brokerKeys[i]
+		if _, forAll := everyBroker[k.name]; k.atRunTime && !forAll {
+			if _, own := this[k.name]; !own {
+				continue
+			}
+		}
+		all = append(all, b.brokerEntry(k, everyBroker, this))
 	}
 	return all
 }

@@ -39,8 +39,11 @@ type key struct {
 	doc      string
 	unused   string // why nothing follows from it, where it is only shown
 	dynamic  bool   // of a broker's key: may be set at run time
-	cluster  bool   // of a broker's key: for nodes of a cluster alone, that is with process.roles
-	broker   string // of a topic's key: the broker's key that holds the default for topics
+	// atRunTime is of a broker's key that is described only where it was set at run
+	// time, as Kafka does with quotas.
+	atRunTime bool
+	cluster   bool   // of a broker's key: for nodes of a cluster alone, that is with process.roles
+	broker    string // of a topic's key: the broker's key that holds the default for topics
 }
 
 // check tells whether value is one that the key takes. The error says so in the

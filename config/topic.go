@@ -45,6 +45,9 @@ type Topic struct {
 
 	Preallocate           bool
 	UncleanLeaderElection bool
+
+	// *.replication.throttled.replicas, as [ParseThrottled] takes them.
+	LeaderThrottled, FollowerThrottled string
 }
 
 // Topic resolves a topic's configuration: what is set for it, else what was set
@@ -74,6 +77,7 @@ func (b *Broker) Topic(everyBroker, overrides map[string]string) (*Topic, error)
 		Preallocate:           r.bool("preallocate"),
 		UncleanLeaderElection: r.bool("unclean.leader.election.enable"),
 	}
+	t.LeaderThrottled, t.FollowerThrottled = r.value("leader.replication.throttled.replicas"), r.value("follower.replication.throttled.replicas")
 	policy := splitList(r.value("cleanup.policy"))
 	t.Delete, t.Compact = slices.Contains(policy, "delete"), slices.Contains(policy, "compact")
 	r.fillCompaction(t)

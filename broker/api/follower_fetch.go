@@ -95,11 +95,16 @@ func (f *followerFetch) readPartition(i, left int, first bool) fetchedPartition 
 	err := f.refused[i]
 	if err == nil {
 		var a replica.FollowerAnswer
+		img, tp, follower := f.handler.image(), f.led[i].TopicPartition, followerOf(f.req)
+		if !f.handler.throttle.MayRead(img, tp, follower) {
+			left, first = 0, false // what it acknowledges counts all the same
+		}
 		a, err = f.led[i].FetchAsFollower(replica.FollowerFetch{
-			Replica: followerOf(f.req), BrokerEpoch: f.brokerEpoch(), Offset: w.Offset, LogStart: w.LogStart,
+			Replica: follower, BrokerEpoch: f.brokerEpoch(), Offset: w.Offset, LogStart: w.LogStart,
 			LeaderEpoch: w.CurrentLeaderEpoch, LastFetchedEpoch: w.LastFetchedEpoch,
 			MaxBytes: min(left, int(w.MaxBytes)), AtLeastOne: first,
 		})
+		f.handler.throttle.Read(img, tp, follower, len(a.Records))
 		told.highWatermark, told.logStart, told.copied = a.HighWatermark, a.LogStart, a.Records
 		if a.Diverging != nil {
 			told.diverging = &divergingEpoch{epoch: a.Diverging.Epoch, end: a.Diverging.Offset}

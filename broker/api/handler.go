@@ -40,6 +40,7 @@ type Deps struct {
 	Groups     *shard.Groups
 	Txns       *shard.Txns
 	Markers    Markers
+	Throttle   Throttle // nil where nobody follows
 	// NewProducerID returns an id that no producer of the cluster had.
 	NewProducerID func() (int64, error)
 	Authorizer    security.Authorizer
@@ -61,6 +62,14 @@ type Markers interface {
 	WriteMarker(m step.Marker, tp protocol.TopicPartition, done func(error))
 }
 
+// Throttle slows down the copying of replicas that an operator named (KIP-73).
+type Throttle interface {
+	// MayRead reports whether a follower may copy a partition from this broker now.
+	MayRead(img *metadata.Image, tp protocol.TopicPartition, follower int32) bool
+	// Read notes that it copied so many bytes.
+	Read(img *metadata.Image, tp protocol.TopicPartition, follower int32, bytes int)
+}
+
 // LogDir is one folder of logs, open or not.
 type LogDir struct {
 	Path string
@@ -78,6 +87,7 @@ type Handler struct {
 	groups     *shard.Groups
 	txns       *shard.Txns
 	markers    Markers
+	throttle   Throttle
 	newID      func() (int64, error)
 	authorizer security.Authorizer
 	metrics    *metrics.Metrics
@@ -101,7 +111,7 @@ func New(d Deps) *Handler {
 	stopping := make(chan struct{})
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
-		groups: d.Groups, txns: d.Txns, markers: d.Markers, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
+		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter,
 		apis: clientAPIs, stop: sync.OnceFunc(func() { close(stopping) }), stopping: stopping,
 	}
