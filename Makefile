@@ -7,7 +7,7 @@ SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help build run test unit compat chaos race lint bench bench-compaction fuzz clean
+.PHONY: help build run cluster test unit compat chaos race lint bench bench-compaction fuzz clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
@@ -17,6 +17,9 @@ build: ## build bin/klamm
 
 run: build ## start a broker on 127.0.0.1:9092 with its data in ./klamm-data
 	@exec bin/klamm serve
+
+cluster: build ## start three nodes on 127.0.0.1:9092, 9192 and 9292 with their data in ./klamm-cluster; Ctrl-C stops them
+	@exec bin/klamm cluster start
 
 test: unit compat ## all tests that should pass before a change goes in; under 15 minutes
 

@@ -3,7 +3,8 @@ package main
 import "github.com/spf13/cobra"
 
 func newClusterCommand(env *environment) *cobra.Command {
-	return parentCommand("cluster", "See how a cluster is",
+	return parentCommand("cluster", "See how a cluster is, or run one on this machine",
 		newClusterHealthCommand(env),
+		newClusterStartCommand(env),
 	)
 }

@@ -1,0 +1,9 @@
+package processes
+
+import "syscall"
+
+// apart lets a child out of this process's group, so that Ctrl-C reaches it only by
+// way of this one. If this one is killed, the kernel tells the child to stop.
+func apart() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}
