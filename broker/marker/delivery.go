@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/broker/outbox"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol"
@@ -47,14 +48,12 @@ type Deps struct {
 type Delivery struct {
 	config Config
 	deps   Deps
-	sooner chan struct{} // has room for one word that something is due
-	tasks  sync.WaitGroup
+	others *outbox.Outbox[*parcel] // for partitions that other nodes lead
+	sooner chan struct{}           // has room for one word that something is due
 
 	mu sync.Mutex
 	// Guarded by mu.
-	running    context.Context // nil: not yet, or no more
 	stopped    bool
-	outboxes   map[int32]*outbox    // by node
 	waiting    map[*parcel]struct{} // those that are to be tried again
 	changes    int                  // of the metadata that were told
 	complained time.Time
@@ -79,10 +78,11 @@ type leader struct{ id, epoch int32 }
 
 // New returns a delivery that sends nothing to other nodes before Run.
 func New(c Config, deps Deps) *Delivery {
-	return &Delivery{
-		config: c, deps: deps, sooner: make(chan struct{}, 1),
-		outboxes: map[int32]*outbox{}, waiting: map[*parcel]struct{}{},
-	}
+	d := &Delivery{config: c, deps: deps, sooner: make(chan struct{}, 1), waiting: map[*parcel]struct{}{}}
+	d.others = outbox.New(outbox.Config[*parcel]{
+		Limit: maxParcels, Patience: sendPatience, Send: d.send, Refuse: func(p *parcel) { p.settle(errStopped) },
+	})
+	return d
 }
 
 // WriteMarkers writes a marker into each of the partitions, wherever they are led, as
@@ -98,7 +98,8 @@ func (d *Delivery) WriteMarkers(term context.Context, m step.Marker, partitions 
 
 // Run brings markers until ctx ends. What is not brought then is refused.
 func (d *Delivery) Run(ctx context.Context) error {
-	d.begin(ctx)
+	var sends sync.WaitGroup
+	sends.Go(func() { _ = d.others.Run(ctx) }) // it returns none
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -113,37 +114,19 @@ func (d *Delivery) Run(ctx context.Context) error {
 		}
 		timer.Reset(next)
 	}
+	sends.Wait()
 	d.end()
 	return nil
-}
-
-func (d *Delivery) begin(ctx context.Context) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.running = ctx
-	for node, o := range d.outboxes {
-		d.open(node, o)
-	}
 }
 
 // end refuses what is not brought yet, and whatever comes after.
 func (d *Delivery) end() {
 	d.mu.Lock()
-	d.running, d.stopped = nil, true
+	d.stopped = true
+	left := d.waiting
+	d.waiting = nil
 	d.mu.Unlock()
-	d.tasks.Wait()
-	d.mu.Lock()
-	var left []*parcel
-	for p := range d.waiting {
-		left = append(left, p)
-	}
-	for _, o := range d.outboxes {
-		left = append(left, o.queue...)
-	}
-	clear(d.waiting)
-	clear(d.outboxes)
-	d.mu.Unlock()
-	for _, p := range left {
+	for p := range left {
 		p.settle(errStopped)
 	}
 }
@@ -188,7 +171,7 @@ func (d *Delivery) bring(p *parcel) {
 	case to.id < 0:
 		d.wait(p, errNoLeader)
 	default:
-		d.post(p)
+		d.others.Put(to.id, p)
 	}
 }
 
@@ -272,14 +255,13 @@ func (d *Delivery) wait(p *parcel, why error) {
 // now, and waits no longer for the answer of a node that was fenced. It does not
 // block.
 func (d *Delivery) MetadataChanged(img *metadata.Image) {
+	d.others.GiveUp(func(node int32) bool {
+		b, found := img.Broker(node)
+		return !found || b.Fenced
+	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changes++
-	for node, o := range d.outboxes {
-		if b, found := img.Broker(node); o.cancel != nil && (!found || b.Fenced) {
-			o.cancel()
-		}
-	}
 	for p := range d.waiting {
 		if t, found := img.Topic(p.tp.Topic); found && int(p.tp.Partition) < len(t.Partitions) {
 			if is := &t.Partitions[p.tp.Partition]; p.to != (leader{id: is.Leader, epoch: is.LeaderEpoch}) {

@@ -13,7 +13,6 @@
 // meanwhile goes out together in the next. A marker may be written twice, if an
 // answer is lost; logs take that, as Kafka's do.
 //
-// Run has a goroutine that waits for what is due, and one for each node while it is
-// sent markers. One mutex guards what they share; nothing that was handed in is
-// called under it.
+// Run waits for what is due, and runs the [outbox.Outbox] of what is for other nodes.
+// The mutex guards what waits; nothing that was handed in is called under it.
 package marker
