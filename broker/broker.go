@@ -13,12 +13,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/klamm-io/klamm/broker/api"
+	"github.com/klamm-io/klamm/broker/enlist"
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/marker"
 	"github.com/klamm-io/klamm/broker/metrics"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/peer"
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/coordinator/group"
@@ -51,7 +53,8 @@ type Broker struct {
 	partitions *replica.Set
 	groups     *shard.Groups
 	txns       *shard.Txns
-	markers    *marker.Delivery // of the transactions that txns decide
+	markers    *marker.Delivery     // of the transactions that txns decide
+	enlist     *enlist.Coordinators // those of transactions on other nodes, nil where this is alone
 	producers  *producerIDs
 	cleaner    *log.Cleaner
 	seen       *groupCluster // what the groups were last told of the cluster; of the quorum's turn
@@ -110,6 +113,9 @@ func (b *Broker) openCoordinators(deps Deps, moreIDs func(context.Context) (firs
 	b.producers = &producerIDs{more: moreIDs}
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
 	b.markers = b.newDelivery(deps)
+	if b.node != nil {
+		b.enlist = enlist.New(b.node.sendToBroker(peer.LaneTransactions))
+	}
 	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: b.markers, NewProducerID: b.producers.take, Logger: deps.Logger})
 	b.seen = &groupCluster{image: b.view.Image(), config: b.config}
 	b.groups.ClusterChanged(b.seen, nil, false)
@@ -121,7 +127,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 	return api.Deps{
 		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	}
 }
 
@@ -276,6 +282,9 @@ func (b *Broker) runCoordinators(g *errgroup.Group, ctx context.Context) {
 	g.Go(func() error { return b.groups.Run(ctx) })
 	g.Go(func() error { return b.txns.Run(ctx) })
 	g.Go(func() error { return b.markers.Run(ctx) })
+	if b.enlist != nil {
+		g.Go(func() error { return b.enlist.Run(ctx) })
+	}
 	g.Go(func() error { return b.partitions.Run(ctx) })
 }
 

@@ -303,6 +303,7 @@ func (n *clusterNode) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 	b.forgetTopics(d.TopicsDeleted)
 	b.tellGroups(img, d)
 	b.markers.MetadataChanged(img)
+	b.enlist.MetadataChanged(img)
 	n.control.MetadataChanged(img, d)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/klamm-io/klamm/broker/enlist"
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/metrics"
@@ -53,6 +54,8 @@ type Deps struct {
 	Incarnation [16]byte         // of this process
 	Active      ActiveController // nil where this node does not vote
 	Voter       Voter            // the same
+	// TxnCoordinators are those on other nodes, nil where this one is alone.
+	TxnCoordinators *enlist.Coordinators
 }
 
 // Markers writes the markers of transactions.
@@ -98,6 +101,7 @@ type Handler struct {
 	incarnation [16]byte
 	active      ActiveController
 	voter       Voter
+	elsewhere   *enlist.Coordinators // of transactions, nil where this node is alone
 
 	apis           map[int16]api // that are served
 	forControllers bool          // it serves a listener of controllers
@@ -112,7 +116,7 @@ func New(d Deps) *Handler {
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
-		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter,
+		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		apis: clientAPIs, stop: sync.OnceFunc(func() { close(stopping) }), stopping: stopping,
 	}
 }

@@ -71,6 +71,9 @@ var txnOffsetsSupport = support{addsSince: 5, abortableSince: 4}
 // refusedOffsets answers every partition with an error, in a form that the version
 // knows.
 func refusedOffsets(req *kmsg.TxnOffsetCommitRequest, err error) *kmsg.TxnOffsetCommitResponse {
+	if errors.Is(err, kerr.NetworkException) { // a client would take its own connection for broken
+		err = kerr.CoordinatorLoadInProgress
+	}
 	if req.Version < 2 && errors.Is(err, kerr.CoordinatorLoadInProgress) {
 		err = kerr.CoordinatorNotAvailable
 	}

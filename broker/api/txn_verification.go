@@ -10,7 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/broker/enlist"
 	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/protocol/record"
@@ -44,10 +46,31 @@ func (h *Handler) joinTxn(r txn.Request, partitions []protocol.TopicPartition, h
 	}
 	if how.adds {
 		r.Version = ownEpochs
-		h.txns.AddPartitions(r, partitions, completionPatience, told)
-		return
 	}
-	h.txns.Verify(r, partitions, told)
+	node, err := h.txnCoordinator(r.TransactionalID)
+	switch {
+	case err != nil:
+		told(txn.Answer{Producer: txn.None, Err: err})
+	case node != h.config.NodeID:
+		h.elsewhere.Ask(node, enlist.Question{Request: r, Partitions: partitions, VerifyOnly: !how.adds, Patience: completionPatience}, told)
+	case how.adds:
+		h.txns.AddPartitions(r, partitions, completionPatience, told)
+	default:
+		h.txns.Verify(r, partitions, told)
+	}
+}
+
+// txnCoordinator is the node that coordinates the transactions of an id.
+func (h *Handler) txnCoordinator(id string) (node int32, err error) {
+	if h.elsewhere == nil {
+		return h.config.NodeID, nil
+	}
+	t, found := h.image().Topic(metadata.TransactionState)
+	index := h.txns.Partition(id)
+	if !found || int(index) >= len(t.Partitions) || t.Partitions[index].Leader < 0 {
+		return -1, fmt.Errorf("nobody coordinates the transactions of partition %d: %w", index, kerr.CoordinatorNotAvailable)
+	}
+	return t.Partitions[index].Leader, nil
 }
 
 // explain is what a producer is told of the coordinator's answer.
@@ -156,7 +179,7 @@ func places(partitions []*replica.Partition) []protocol.TopicPartition {
 // retriedByProducers says what will be over soon in a way that every producer
 // takes as a reason to try again.
 func retriedByProducers(err error, version int16) error {
-	passing := []error{kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator}
+	passing := []error{kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.NetworkException}
 	if version < produceSupport.addsSince {
 		passing = append(passing, kerr.ConcurrentTransactions)
 	}

@@ -84,7 +84,10 @@ func TestGivenUp(t *testing.T) {
 		l := &lines{began: time.Now()}
 		o := New(Config[string]{
 			Limit: 3, Patience: time.Minute,
-			Send:   func(ctx context.Context, node int32, items []string) { <-ctx.Done(); l.note("%d ended %v", node, items) },
+			Send: func(ctx context.Context, node int32, items []string) {
+				<-ctx.Done()
+				l.note("%d ended %v", node, items)
+			},
 			Refuse: func(string) { t.Error("refused") },
 		})
 		ctx, cancel := context.WithCancel(t.Context())
