@@ -179,8 +179,8 @@ func verb(op kmsg.IncrementalAlterConfigOp) string {
 	return "SUBTRACT"
 }
 
-// decideBroker serves this node's own configs, and with the empty name those of
-// all brokers.
+// decideBroker decides on the configs of one broker, which that broker asks for, and
+// with the empty name on those of all brokers.
 func (a *alteration) decideBroker(img *metadata.Image, in Inputs) (map[string]string, error) {
 	name := a.resource.Name
 	if name != "" {
@@ -188,7 +188,7 @@ func (a *alteration) decideBroker(img *metadata.Image, in Inputs) (map[string]st
 		if err != nil {
 			return nil, refuse(kerr.InvalidRequest, "Node id must be an integer, but it is: %s", name)
 		}
-		if int32(id) != in.Config.NodeID {
+		if _, registered := img.Broker(int32(id)); !registered && int32(id) != in.Config.NodeID {
 			return nil, refuse(kerr.InvalidRequest, "Unexpected broker id, expected %d, but received %s", in.Config.NodeID, name)
 		}
 	}

@@ -369,3 +369,19 @@ func TestUnevenAssignment(t *testing.T) {
 		t.Errorf("%+v", grown.Topics)
 	}
 }
+
+// TestConfigsOfOtherBrokers: the active controller decides on those of every broker.
+func TestConfigsOfOtherBrokers(t *testing.T) {
+	c := threeBrokers(t)
+	for name, want := range map[string]int16{"1": 0, "2": 0, "7": kerr.InvalidRequest.Code} {
+		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		r := kmsg.NewIncrementalAlterConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, name
+		r.Configs = []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: "log.retention.ms", Value: kmsg.StringPtr("1000")}}
+		req.Resources = append(req.Resources, r)
+		records, resp := (&Controller{}).IncrementalAlterConfigs(c.img, req, c.in)
+		if resp.Resources[0].ErrorCode != want || (len(records) == 1) != (want == 0) {
+			t.Errorf("broker %s: code %d, %d records", name, resp.Resources[0].ErrorCode, len(records))
+		}
+	}
+}
