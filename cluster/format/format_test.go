@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -114,7 +115,7 @@ func text(voters []metadata.Voter) string {
 		e := v.Endpoints[0]
 		item := config.Endpoint{Listener: e.Listener, Host: e.Host, Port: e.Port}
 		one := strings.Replace(item.Address(), "[::1]", "::1", 1)
-		one = string(rune('0'+v.ID)) + "@" + e.Listener + "://" + one
+		one = strconv.Itoa(int(v.ID)) + "@" + e.Listener + "://" + one
 		if id := protocol.TopicID(v.DirectoryID); !id.IsZero() {
 			one += " " + id.String()
 		}

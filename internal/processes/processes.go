@@ -89,13 +89,13 @@ func (g *group) start(list []Process) error {
 }
 
 func (g *group) startOne(p Process) (*child, error) {
-	printed, print, err := os.Pipe()
+	printed, prints, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd := &exec.Cmd{Path: p.Path, Args: p.Args, Env: p.Env, Stdout: print, Stderr: print, SysProcAttr: apart()}
+	cmd := &exec.Cmd{Path: p.Path, Args: p.Args, Env: p.Env, Stdout: prints, Stderr: prints, SysProcAttr: apart()}
 	err = cmd.Start()
-	print.Close() // the child has its own
+	prints.Close() // the child has its own
 	if err != nil {
 		printed.Close()
 		return nil, err
