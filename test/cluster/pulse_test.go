@@ -45,11 +45,23 @@ func newPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) *pul
 
 // hasty are options of a client that gives up a node that does not answer, as one
 // that hangs: franz-go waits 20 s for the answer to a produce otherwise, and 10 s for
-// others.
+// others. What failed it sends to the same node again, without asking anew who leads,
+// so it must ask by itself now and then; and it opens the node's connection twice for
+// each request that is under way, one after the other, so that there must be only one.
 var hasty = []kgo.Opt{
+	kgo.MaxProduceRequestsInflightPerBroker(1),
+	kgo.MetadataMaxAge(250 * time.Millisecond),
 	kgo.ProduceRequestTimeout(500 * time.Millisecond),
-	kgo.RequestTimeoutOverhead(250 * time.Millisecond),
+	kgo.RequestTimeoutOverhead(overhead()),
 	kgo.DialTimeout(500 * time.Millisecond),
+}
+
+// overhead is how much longer than it was told to a node may take to answer.
+func overhead() time.Duration {
+	if apache {
+		return 250 * time.Millisecond
+	}
+	return 100 * time.Millisecond
 }
 
 func startPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition, opts ...kgo.Opt) *pulse {
