@@ -19,6 +19,7 @@ import (
 // whose disk may have had more than this one's.
 func (n *clusterNode) assigned(img *metadata.Image, d *metadata.Delta) {
 	if !n.begun {
+		n.noteGone(d)
 		if n.begun = n.control.Registered(img); !n.begun {
 			return
 		}
@@ -43,6 +44,27 @@ func (n *clusterNode) assigned(img *metadata.Image, d *metadata.Delta) {
 	}
 }
 
+// noteGone remembers what was taken from this broker while its process did not run, as
+// far as its own copy of the metadata tells.
+func (n *clusterNode) noteGone(d *metadata.Delta) {
+	for _, t := range d.TopicsDeleted {
+		n.goneOf(t, nil)
+	}
+	for _, change := range d.TopicsChanged {
+		n.goneOf(change.Before, change.After)
+	}
+}
+
+// goneOf compares a topic's replicas; after is nil where the topic was deleted.
+func (n *clusterNode) goneOf(before, after *metadata.Topic) {
+	for i := range before.Partitions {
+		stays := after != nil && slices.Contains(after.Partitions[i].Replicas, n.me())
+		if !stays && slices.Contains(before.Partitions[i].Replicas, n.me()) {
+			n.gone[protocol.TopicPartition{Topic: before.Name, Partition: int32(i)}] = before.ID
+		}
+	}
+}
+
 // assignAll takes up all that this broker has replicas of: as many logs at a time as
 // recovery may use threads.
 func (n *clusterNode) assignAll(img *metadata.Image) {
@@ -63,7 +85,9 @@ func (n *clusterNode) assignAll(img *metadata.Image) {
 		}
 	}
 	_ = g.Wait() // they return none
+	n.broker.discard(known, n.gone)
 	n.broker.reportStrays(known)
+	n.gone = nil
 }
 
 // assignTopic takes up what changed of a topic. before is nil for a new one.

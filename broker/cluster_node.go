@@ -42,7 +42,8 @@ type clusterNode struct {
 	quorum      *quorum.Quorum        // nil where it does not vote
 	observer    *quorum.Observer      // nil where it does
 
-	begun        bool // of the applier: the metadata shows this process's registration
+	begun        bool                                         // of the applier: the metadata shows this process's registration
+	gone         map[protocol.TopicPartition]protocol.TopicID // of the applier, before: replicas that this broker has no more
 	coordinators coordinators
 	lost         *lostReplicas
 	throttles    *throttles
@@ -155,7 +156,10 @@ func (n *clusterNode) eligible(id int32, epoch int64) bool {
 
 // openNode takes up this node's part in a cluster.
 func (b *Broker) openNode(deps Deps) error {
-	n := &clusterNode{broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}}}
+	n := &clusterNode{
+		broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}},
+		gone: map[protocol.TopicPartition]protocol.TopicID{},
+	}
 	b.node = n
 	n.peers = peer.New(peer.Config{
 		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: fmt.Sprintf("klamm-node-%d", n.me()),

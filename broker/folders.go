@@ -271,6 +271,24 @@ func (b *Broker) openLogs() error {
 	return nil
 }
 
+// discard deletes what lies here of replicas that the metadata says are gone, unless
+// it is known by that name again.
+func (b *Broker) discard(known map[protocol.TopicPartition]bool, gone map[protocol.TopicPartition]protocol.TopicID) {
+	for tp, id := range gone {
+		for _, f := range b.folders {
+			if known[tp] || f.dir == nil || !f.has(tp) {
+				continue
+			}
+			if err := f.dir.Discard(tp, id); err != nil {
+				b.logger.Warn("what is left of a deleted partition stays", "partition", tp.String(), "err", err)
+				continue
+			}
+			b.logger.Info("deleted a partition that was deleted while this node was down", "path", f.path, "partition", tp.String())
+			b.forgetFolder(tp)
+		}
+	}
+}
+
 // reportStrays names folders of partitions that the metadata does not know: they
 // are left alone.
 func (b *Broker) reportStrays(known map[protocol.TopicPartition]bool) {

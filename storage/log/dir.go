@@ -366,6 +366,28 @@ func (d *Dir) Delete(tp protocol.TopicPartition) error {
 	return nil
 }
 
+// Discard deletes the files of a partition whose log is not open, if they are those
+// of the topic with that id.
+func (d *Dir) Discard(tp protocol.TopicPartition, id protocol.TopicID) error {
+	folder := d.file(tp.String())
+	found, err := readPartitionMetadata(d.fs, filepath.Join(folder, partitionMetadataFile))
+	if err == nil && found != id {
+		err = fmt.Errorf("it belongs to the topic with id %s", found)
+	}
+	if err != nil {
+		return fmt.Errorf("discard %s of topic id %s: %w", folder, id, err)
+	}
+	if err := d.forget(tp); err != nil {
+		return err
+	}
+	away := d.file(awayName(tp, "delete"))
+	if err := d.fs.Rename(folder, away); err != nil {
+		return fmt.Errorf("discard %s: %w", folder, err)
+	}
+	d.doom(away, time.Now())
+	return nil
+}
+
 // abandon takes the log out of use without a further flush. After it no
 // checkpoint writes into the log's folder.
 func (l *Log) abandon() {

@@ -2,8 +2,8 @@ package replicas
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -23,10 +23,10 @@ type Replica struct {
 // the offset end.
 func Read(name, folder string, tp protocol.TopicPartition, end int64) (Replica, error) {
 	r := Replica{Name: name}
-	segments, err := filepath.Glob(filepath.Join(folder, tp.String(), "*.log"))
-	if err == nil && len(segments) == 0 {
-		err = errors.New("there is none")
+	if _, err := os.Stat(filepath.Join(folder, tp.String())); err != nil {
+		return r, fmt.Errorf("read the log of %s: %w", tp, err)
 	}
+	segments, err := filepath.Glob(filepath.Join(folder, tp.String(), "*.log")) // none where nothing was ever written
 	if err != nil {
 		return r, fmt.Errorf("read the log of %s in %s: %w", tp, folder, err)
 	}
