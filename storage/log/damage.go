@@ -12,15 +12,28 @@ type damage struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	stretches []stretch // ascending by from
+	cuts      int       // how often the file was cut
 }
 
 // stretch is the bytes of a file at positions from up to but not including to.
 type stretch struct{ from, to int64 }
 
-// add notes a stretch and reports whether it is new.
-func (d *damage) add(s stretch) bool {
+// asOf counts how often the file was cut so far. Who is going to read it asks before,
+// and says so to add.
+func (d *damage) asOf() (cuts int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.cuts
+}
+
+// add notes a stretch and reports whether it is new. Where the file was cut since it
+// was looked at, nobody knows what was read, and nothing is noted.
+func (d *damage) add(s stretch, cuts int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if cuts != d.cuts {
+		return false
+	}
 	at := 0
 	for ; at < len(d.stretches) && d.stretches[at].from <= s.from; at++ {
 		if d.stretches[at] == s {
@@ -66,10 +79,11 @@ func (d *damage) after(position int64) (end int64, known bool) {
 }
 
 // cutFrom forgets what is known of positions from position on, which will hold
-// other bytes.
+// other bytes. It is to be called before the file is cut.
 func (d *damage) cutFrom(position int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.cuts++
 	for i, s := range d.stretches {
 		if s.to > position {
 			d.stretches[i].to = max(s.from, position)

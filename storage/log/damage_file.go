@@ -27,7 +27,7 @@ func (l *Log) recallDamage(f found) {
 	known := slices.Clone(l.remembered)
 	for _, s := range *l.segments.Load() {
 		if slices.Contains(known, s.base) {
-			_ = l.verifySegment(context.Background(), s, s.size.Load(), 0) // it has no error but that of its context
+			_ = l.verifySegment(context.Background(), s, s.size.Load(), s.damage.asOf(), 0) // it has no error but that of its context
 		}
 	}
 	l.rememberDamage()

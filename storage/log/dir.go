@@ -245,11 +245,27 @@ func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*
 		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.logs[tp] = l
 	delete(d.recoveryPoints, tp)
 	delete(d.starts, tp)
+	d.mu.Unlock()
+	if l.End() < recoveryPoint {
+		// What is appended from the end on must not be taken for durable after a stop.
+		if err := d.forgetBeyond(l); err != nil {
+			return nil, fmt.Errorf("open the log of %s: %w", tp, err)
+		}
+	}
 	return l, nil
+}
+
+// forgetBeyond writes the checkpoints anew for a log that ends before what they say.
+func (d *Dir) forgetBeyond(l *Log) error {
+	d.checkpointMu.Lock()
+	defer d.checkpointMu.Unlock()
+	if err := d.lowerCompacted(l, l.End()); err != nil {
+		return err
+	}
+	return d.writeCheckpoints(d.Logs())
 }
 
 // forget sees to it that nothing on the disk speaks of an earlier log of the name

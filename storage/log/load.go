@@ -117,9 +117,11 @@ func (l *Log) load(clean bool, recoveryPoint, start int64, now time.Time) error 
 // loadSegments brings each segment into the state in which appends left it, and
 // returns those that belong to the log.
 func (l *Log) loadSegments(f found, clean bool, recoveryPoint int64) ([]*segment, error) {
+	for _, s := range f.segments { // what follows a segment has a say in how it is recovered
+		s.size.Store(f.sizes[segmentName(s.base)+".log"])
+	}
 	for i, s := range f.segments {
-		size := f.sizes[segmentName(s.base)+".log"]
-		s.size.Store(size)
+		size := s.size.Load()
 		sound := s.loadIndexes(f.sizes)
 		nextBase := int64(math.MaxInt64)
 		if i+1 < len(f.segments) {

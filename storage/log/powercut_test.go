@@ -112,3 +112,35 @@ func stop(rng *rand.Rand, m *disk.Memory) *disk.Memory {
 	}
 	return m.Crash(rng)
 }
+
+// A write that failed half-way is cut off for good: it does not show in the place of
+// what was written after it, where a power cut took that.
+func TestHalfAWriteDoesNotShowAgain(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		m := durableFolder(t)
+		faulty := disk.NewFaulty(m)
+		d := openTestDir(t, faulty, "data")
+		c := testConfig()
+		c.FlushOnAck = false // but when the test says so
+		l := openTestLog(t, d, c)
+		for range 3 {
+			mustAppend(t, l, testBatch(t, 1, rng.IntN(1000), testTime.UnixMilli()))
+		}
+		waitFlushed(t, l)
+		flushed := l.Flushed()
+		faulty.FailWrite(1)
+		if _, err := l.Append(testBatch(t, 5, 1000, testTime.UnixMilli()), AppendOptions{Now: testTime, LeaderEpoch: 3}); err == nil {
+			t.Fatal("no error")
+		}
+		for range 5 {
+			mustAppend(t, l, testBatch(t, 1, rng.IntN(1000), testTime.UnixMilli()))
+		}
+		after := m.Crash(rng)
+		d = openTestDir(t, after, "data")
+		l = openTestLog(t, d, c)
+		if n := d.observe.(*observed).damaged; n > 0 || l.End() < flushed {
+			t.Fatalf("seed %d: %d damaged stretches, the log ends at %d, flushed were %d", seed, n, l.End(), flushed)
+		}
+	}
+}

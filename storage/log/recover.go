@@ -135,8 +135,9 @@ func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, l
 		until = scan.at
 	}
 	scan.at = at
-	durable := s.next.Load() < recoveryPoint // once
-	kept := anySound(later) || resumed && (durable || !scan.torn(at, until))
+	followed := anySound(later)
+	durable := s.next.Load() < recoveryPoint || followed && l.Config().FlushOnAck // once
+	kept := (resumed || followed) && (durable || !scan.torn(at, until))
 	if !kept {
 		l.logger.Warn("cutting off a torn end that was never acknowledged",
 			"partition", l.String(), "file", s.records.name, "position", at, "bytes", size-at, "offset", s.next.Load(), "err", why)
@@ -144,7 +145,7 @@ func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, l
 	}
 	l.logger.Error("a stretch of a segment is damaged; its records are lost, what follows is kept",
 		"partition", l.String(), "file", s.records.name, "position", at, "bytes", until-at, "offset", s.next.Load(), "err", why)
-	s.damage.add(stretch{from: at, to: until})
+	s.damage.add(stretch{from: at, to: until}, s.damage.asOf())
 	l.dir.observe.Damaged(l.TopicPartition)
 	s.unindexed = int64(l.Config().IndexIntervalBytes) + 1 // an entry right behind the damage leads readers past it
 	scan.at = until
@@ -154,7 +155,7 @@ func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, l
 // anySound reports whether one of the segments begins with a sound batch.
 func anySound(segments []*segment) bool {
 	for _, s := range segments {
-		if _, err := s.readBatch(0, s.size.Load()); err == nil {
+		if _, _, err := s.tryBatch(0, s.size.Load()); err == nil {
 			return true
 		}
 	}

@@ -47,16 +47,17 @@ func (d *Dir) scrubOnce(ctx context.Context) error {
 
 // scrubSegment verifies what is flushed of a segment. Its error is ctx's.
 func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
+	cuts := s.damage.asOf() // first, so that to is a place in the file as it is then or later
 	if to, err := l.endPosition(s, l.Flushed()); err == nil && to > 0 {
-		return l.verifySegment(ctx, s, to, l.dir.config.ScrubBytesPerSecond)
+		return l.verifySegment(ctx, s, to, cuts, l.dir.config.ScrubBytesPerSecond)
 	}
 	return nil // what cannot even be located is found by readers
 }
 
 // verifySegment verifies a segment up to position to, at most at so many bytes a
-// second, 0 for as fast as it goes, and notes what damage it finds. Its error is
-// ctx's.
-func (l *Log) verifySegment(ctx context.Context, s *segment, to, rate int64) error {
+// second, 0 for as fast as it goes, and notes what damage it finds; but what it
+// finds after the file was cut more than cuts times is none. Its error is ctx's.
+func (l *Log) verifySegment(ctx context.Context, s *segment, to int64, cuts int, rate int64) error {
 	file, err := s.records.acquire()
 	if err != nil {
 		return nil // deleted meanwhile
@@ -69,7 +70,7 @@ func (l *Log) verifySegment(ctx context.Context, s *segment, to, rate int64) err
 		if errors.Is(err, errEnd) {
 			return nil
 		}
-		if err != nil && !l.noteDamage(s, scan, to, err) {
+		if err != nil && !l.noteDamage(s, scan, to, cuts, err) {
 			return nil
 		}
 		if read := scan.at - paid; rate > 0 && read >= rate/10 {
@@ -83,7 +84,7 @@ func (l *Log) verifySegment(ctx context.Context, s *segment, to, rate int64) err
 
 // noteDamage notes what is wrong at the scanner's position and moves it past
 // that. It reports whether there is anything left to look at.
-func (l *Log) noteDamage(s *segment, scan *scanner, to int64, why error) bool {
+func (l *Log) noteDamage(s *segment, scan *scanner, to int64, cuts int, why error) bool {
 	if isDiskError(why) {
 		l.logger.Error("a segment cannot be read", "partition", l.String(), "file", s.records.name, "position", scan.at, "err", why)
 		return false
@@ -92,11 +93,11 @@ func (l *Log) noteDamage(s *segment, scan *scanner, to int64, why error) bool {
 	if !scan.resume() {
 		scan.at = to
 	}
-	if s.damage.add(stretch{from: from, to: scan.at}) {
+	if s.damage.add(stretch{from: from, to: scan.at}, cuts) {
 		l.dir.observe.Damaged(l.TopicPartition)
 		l.logger.Error("a scrub found damage; readers of these records are answered with CORRUPT_MESSAGE",
 			"partition", l.String(), "file", s.records.name, "position", from, "bytes", scan.at-from, "err", fmt.Errorf("verify: %w", why))
 		l.rememberDamage()
 	}
-	return scan.at < to
+	return scan.at < to && cuts == s.damage.asOf()
 }

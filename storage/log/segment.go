@@ -81,7 +81,11 @@ func (s *segment) append(all []byte, batches []admitted, interval int) (err, bro
 		}
 	}
 	if _, err := file.WriteAt(all, at); err != nil {
-		if cut := file.Truncate(at); cut != nil {
+		cut := file.Truncate(at)
+		if cut == nil {
+			cut = file.Sync() // else it may show again where a power cut takes what is written over it
+		}
+		if cut != nil {
 			broken = fmt.Errorf("cut off a half-written batch at position %d of %s: %w", at, s.records.name, cut)
 		}
 		return fmt.Errorf("write %d bytes to %s: %w", len(all), s.records.name, err), broken
@@ -221,7 +225,10 @@ func (s *segment) locate(offset, to int64) (position int64, found bool, err erro
 	}
 	position, found, err = s.scanFor(offset, min(from, to), to)
 	if from > 0 && (from >= to || errors.Is(err, errGarbage)) {
-		return s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
+		position, found, err = s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
+	}
+	if errors.Is(err, errGarbage) && s.damage.any() {
+		return s.scanPastDamage(offset, to)
 	}
 	return position, found, err
 }
@@ -234,6 +241,26 @@ func (s *segment) scanFor(offset, from, to int64) (position int64, found bool, e
 		}
 		position, found = at, true
 		return errStop
+	})
+	return position, found, err
+}
+
+// scanPastDamage is scanFor from the start of a file in which damage is known. Where
+// the batch that holds offset may have lain in a damaged stretch, it returns where
+// that begins.
+func (s *segment) scanPastDamage(offset, to int64) (position int64, found bool, err error) {
+	position = to
+	end := int64(0) // of the sound batch before
+	err = s.soundHeaders(0, to, func(header record.Batch, at int64) error {
+		if header.LastOffset() >= offset {
+			position, found = at, true
+			if header.BaseOffset() > offset {
+				position = end
+			}
+			return errStop
+		}
+		end = at + int64(header.Size())
+		return nil
 	})
 	return position, found, err
 }
@@ -272,16 +299,23 @@ func (s *segment) loadFirstTimestamp() int64 {
 	return s.firstTimestamp
 }
 
-// soundHeaders is headers for a file that may be damaged: it goes on after each
+// soundHeaders is headers for a file that may be damaged: it leaves out each
 // stretch that is known to be.
 func (s *segment) soundHeaders(from, to int64, visit func(header record.Batch, position int64) error) error {
+	stopped := false
+	stoppable := func(header record.Batch, position int64) error {
+		err := visit(header, position)
+		stopped = errors.Is(err, errStop)
+		return err
+	}
 	for {
-		err := s.headers(from, to, visit)
-		if !errors.Is(err, errGarbage) {
+		until := s.damage.soundUntil(from, to)
+		err := s.headers(from, until, stoppable)
+		if stopped || err != nil && !errors.Is(err, errGarbage) {
 			return err
 		}
-		next, known := s.damage.after(from)
-		if !known || next <= from {
+		next, known := s.damage.after(until)
+		if !known || next >= to {
 			return err
 		}
 		from = next
@@ -320,24 +354,35 @@ func (s *segment) batchEnd(from, to int64) (end int64, err error) {
 	return end, err
 }
 
-// readBatch returns the whole batch at position in memory of its own, verified.
+// readBatch returns the whole batch at position in memory of its own, verified. What
+// is wrong with it is noted.
 func (s *segment) readBatch(position, to int64) (record.Batch, error) {
+	cuts := s.damage.asOf()
+	batch, size, err := s.tryBatch(position, to)
+	if errors.Is(err, kerr.CorruptMessage) {
+		s.damage.add(stretch{position, position + size}, cuts)
+	}
+	return batch, err
+}
+
+// tryBatch is readBatch, but notes nothing. size is the batch's.
+func (s *segment) tryBatch(position, to int64) (batch record.Batch, size int64, err error) {
 	end, err := s.batchEnd(position, to)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	file, err := s.records.acquire()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer s.records.release()
-	batch := make(record.Batch, end-position)
+	size = end - position
+	batch = make(record.Batch, size)
 	if _, err := file.ReadAt(batch, position); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read %s at position %d: %w", s.records.name, position, err)
+		return nil, size, fmt.Errorf("read %s at position %d: %w", s.records.name, position, err)
 	}
 	if err := batch.Verify(); err != nil {
-		s.damage.add(stretch{position, end})
-		return nil, fmt.Errorf("%s at position %d: %w: %w", s.records.name, position, err, kerr.CorruptMessage)
+		return nil, size, fmt.Errorf("%s at position %d: %w: %w", s.records.name, position, err, kerr.CorruptMessage)
 	}
-	return batch, nil
+	return batch, size, nil
 }

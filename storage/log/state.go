@@ -333,7 +333,7 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 		}
 		position, _, err := s.locate(recoveryPoint, s.size.Load())
 		if err != nil {
-			continue // damage, which is noted elsewhere
+			position = 0 // what is damaged there does not hide the epochs of what follows
 		}
 		err = s.soundHeaders(position, s.size.Load(), func(header record.Batch, _ int64) error {
 			changed = l.epochs.assign(header.PartitionLeaderEpoch(), header.BaseOffset()) || changed

@@ -1,6 +1,8 @@
 package log
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -36,14 +38,66 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset < l.Start() {
 		return fmt.Errorf("truncate %s to %d: it starts at %d: %w", l, offset, l.Start(), kerr.OffsetOutOfRange)
 	}
-	if err := l.lowerRecoveryPoint(offset); err != nil {
+	c, err := l.findCut(offset)
+	if err != nil {
+		l.fail(fmt.Errorf("truncate it to %d: %w", offset, err))
+		return storageError(err)
+	}
+	if err := l.lowerRecoveryPoint(c.end); err != nil {
 		return fmt.Errorf("truncate %s to %d: %w", l, offset, err)
 	}
-	if err := l.truncate(offset); err != nil {
+	if err := l.truncate(c); err != nil {
 		l.fail(fmt.Errorf("truncate it to %d: %w", offset, err))
 		return storageError(err)
 	}
 	return nil
+}
+
+// cut is a place where a log can end.
+type cut struct {
+	segment  int   // number of the segment that becomes the last
+	position int64 // in it
+	end      int64 // the log's, then
+}
+
+// findCut returns where the log is to be cut so that nothing of offset and later
+// ones stays. The caller holds flushMu.
+func (l *Log) findCut(offset int64) (cut, error) {
+	segments := *l.segments.Load()
+	c := cut{segment: max(0, segmentIndex(segments, offset)), end: offset}
+	s := segments[c.segment]
+	size := s.size.Load()
+	position, found, err := s.locate(offset, size)
+	if errors.Is(err, errGarbage) {
+		_ = l.verifySegment(context.Background(), s, size, s.damage.asOf(), 0) // what is damaged is known then; it has no error but that of its context
+		position, found, err = s.locate(offset, size)
+	}
+	if c.position = position; err != nil || !found {
+		return c, err
+	}
+	if s.damage.soundUntil(position, size) == position { // what stands there does not say where it begins
+		before, err := s.offsetAt(position)
+		c.end = min(offset, before)
+		return c, err
+	}
+	err = s.headers(position, size, func(header record.Batch, _ int64) error {
+		c.end = min(offset, header.BaseOffset())
+		return errStop
+	})
+	return c, err
+}
+
+// offsetAt returns the offset after the last sound batch before a position.
+func (s *segment) offsetAt(position int64) (int64, error) {
+	next := s.base
+	err := s.soundHeaders(0, position, func(header record.Batch, _ int64) error {
+		next = header.NextOffset()
+		return nil
+	})
+	if errors.Is(err, errGarbage) {
+		err = nil // damage that nobody has noted yet hides nothing that is not damaged
+	}
+	return next, err
 }
 
 // lowerRecoveryPoint sees to it that neither a stop takes what is appended from
@@ -60,22 +114,22 @@ func (l *Log) lowerRecoveryPoint(offset int64) error {
 	return l.dir.writeCheckpoints(l.dir.Logs())
 }
 
-func (l *Log) truncate(offset int64) error {
+func (l *Log) truncate(c cut) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	segments := *l.segments.Load()
-	keep := max(0, segmentIndex(segments, offset))
-	if err := l.dropSegments(segments[keep+1:]); err != nil {
+	if err := l.dropSegments(segments[c.segment+1:]); err != nil {
 		return err
 	}
-	kept := segments[: keep+1 : keep+1]
+	kept := segments[: c.segment+1 : c.segment+1]
 	l.segments.Store(&kept)
-	end, err := l.cutSegment(kept[keep], offset)
-	if err != nil {
+	last := kept[c.segment]
+	if err := l.cutSegment(last, c); err != nil {
 		return err
 	}
-	l.endAt(end, kept[keep])
-	return l.truncateState(end)
+	l.start.Store(min(l.Start(), c.end))
+	l.endAt(c.end, last)
+	return l.truncateState(c.end)
 }
 
 // dropSegments deletes whole segments, the last first.
@@ -95,33 +149,18 @@ func (l *Log) dropSegments(segments []*segment) error {
 	return nil
 }
 
-// cutSegment makes s the active segment, ended before the batch that holds
-// offset, and returns the offset at which it ends.
-func (l *Log) cutSegment(s *segment, offset int64) (end int64, err error) {
-	size := s.size.Load()
-	position, found, err := s.locate(offset, size)
-	if err != nil {
-		return 0, err
+// cutSegment makes s the active segment, ended where c says.
+func (l *Log) cutSegment(s *segment, c cut) error {
+	if c.position < s.size.Load() {
+		s.size.Store(c.position) // readers stop there from here on
+		if err := l.cutIndexes(s, c.position); err != nil {
+			return err
+		}
+		s.next.Store(c.end)
+		s.synced = min(s.synced, c.position)
+		s.damage.cutFrom(c.position)
 	}
-	if !found {
-		return offset, s.cutFile(size)
-	}
-	end = offset
-	err = s.headers(position, size, func(header record.Batch, _ int64) error {
-		end = min(end, header.BaseOffset())
-		return errStop
-	})
-	if err != nil {
-		return 0, err
-	}
-	s.size.Store(position) // readers stop there from here on
-	if err := l.cutIndexes(s, position); err != nil {
-		return 0, err
-	}
-	s.next.Store(end)
-	s.synced = min(s.synced, position)
-	s.damage.cutFrom(position)
-	return end, s.cutFile(position)
+	return s.cutFile(c.position)
 }
 
 // cutIndexes forgets what the indexes of s know of batches from position on.
@@ -133,14 +172,22 @@ func (l *Log) cutIndexes(s *segment, position int64) error {
 			return err
 		}
 	}
-	if err := s.resetTo(from); err != nil {
+	err := s.resetTo(from)
+	if errors.Is(err, errGarbage) {
+		from, err = 0, s.resetTo(0) // the index leads to damage
+	}
+	if err != nil {
 		return err
 	}
 	s.firstTimestamp = -1
-	return s.headers(from, position, func(header record.Batch, at int64) error {
+	err = s.soundHeaders(from, position, func(header record.Batch, at int64) error {
 		s.indexBatch(header, header.MaxTimestamp(), at, l.Config().IndexIntervalBytes)
 		return nil
 	})
+	if errors.Is(err, errGarbage) {
+		err = nil // an index may lack entries
+	}
+	return err
 }
 
 // cutFile makes the records' file size bytes long, durably.
@@ -268,4 +315,19 @@ func (l *Log) forgetState() error {
 	l.ended.Store(nil)
 	l.noteUnstable()
 	return l.dropSnapshots(math.MaxInt64)
+}
+
+// DamagedFrom returns the first offset from the start on whose record may be lost to
+// damage that is known.
+func (l *Log) DamagedFrom() (offset int64, known bool, err error) {
+	for _, s := range *l.segments.Load() {
+		size := s.size.Load()
+		position := s.damage.soundUntil(0, size)
+		if position == size || s.next.Load() <= l.Start() {
+			continue
+		}
+		offset, err := s.offsetAt(position)
+		return max(offset, l.Start()), true, err
+	}
+	return 0, false, nil
 }
