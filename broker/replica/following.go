@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -50,6 +51,29 @@ func (p *Partition) follow(a Assignment) *following {
 	p.role.Unlock()
 	p.answer(before)
 	return f
+}
+
+// repair takes back everything from the first damaged record on, so that it is
+// copied anew, and returns that offset, -1 where there is none. What stands behind it
+// may be all that is left of committed records: so this is done only where the ISR
+// is large enough without this node, and before its log takes anything, while the
+// leader knows of nothing that it has.
+func (f *following) repair(a Assignment, node int32) (from int64, err error) {
+	p := f.partition
+	p.role.Lock()
+	defer p.role.Unlock()
+	if p.took || !f.current() {
+		return -1, nil
+	}
+	p.took = true
+	if slices.Contains(a.ISR, node) || len(a.ISR) < max(1, a.MinISR) {
+		return -1, nil
+	}
+	from, damaged, err := p.log.DamagedFrom()
+	if err != nil || !damaged {
+		return -1, err
+	}
+	return from, f.truncateTo(from)
 }
 
 // position returns where to fetch from. It is not ready while the log has more than

@@ -6,8 +6,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/disk"
+	"github.com/klamm-io/klamm/storage/log"
 )
 
 // follow returns a partition of broker 2, in the term in which broker 1 leads it.
@@ -71,4 +73,53 @@ func TestFollowerTakesNothingTwice(t *testing.T) {
 	if end := f.partition.log.End(); end != 10 {
 		t.Errorf("the log ends at %d, want 10", end)
 	}
+}
+
+// A replica whose log is damaged copies it anew from the first damaged record on, but
+// only where it may hold nothing that is missed elsewhere: others are in sync, it is
+// not, and its log took nothing yet.
+func TestRepair(t *testing.T) {
+	for name, c := range map[string]struct {
+		isr      []int32
+		minISR   int
+		ledSince bool
+		want     int64
+	}{
+		"others are in sync":           {isr: []int32{1, 3}, minISR: 2, want: 1},
+		"too few are":                  {isr: []int32{1}, minISR: 2, want: 3},
+		"it counts as in sync":         {isr: []int32{1, 2}, minISR: 2, want: 3},
+		"it has led since it was open": {isr: []int32{1, 3}, minISR: 2, ledSince: true, want: 3},
+	} {
+		p := NewSet().AddReplica(openDamaged(t))
+		a := Assignment{Leader: 1, LeaderEpoch: 5, Replicas: []int32{1, 2, 3}, ISR: c.isr, MinISR: c.minISR}
+		if c.ledSince {
+			p.lead(Assignment{Leader: 2, LeaderEpoch: 4, Replicas: a.Replicas, ISR: a.Replicas, MinISR: 1}, 2, isrRules{}, nil)
+		}
+		if _, err := p.follow(a).repair(a, 2); err != nil || p.log.End() != c.want {
+			t.Errorf("%s: the log ends at %d, want %d (%v)", name, p.log.End(), c.want, err)
+		}
+	}
+}
+
+// openDamaged opens a log of three batches, the second of which was damaged while its
+// process was down.
+func openDamaged(t *testing.T) (protocol.TopicPartition, protocol.TopicID, *log.Log) {
+	t.Helper()
+	m := disk.NewMemory()
+	_, l := openFlights(t, m, 0, true)
+	size := 0
+	for offset := range int64(3) {
+		batch := batchAt(t, offset, 1)
+		size = len(batch)
+		if _, err := l.AppendReplicated(batch, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := disk.NewFaulty(m.Kill())
+	after.FlipBit(l.Path()+"/00000000000000000000.log", int64(size+size-1), 3)
+	tp, l := openFlights(t, after, 0, true)
+	if l.End() != 3 {
+		t.Fatalf("the log ends at %d", l.End())
+	}
+	return tp, flightsID, l
 }

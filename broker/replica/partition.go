@@ -50,6 +50,7 @@ type Partition struct {
 	flushes       wait.Polls // of the fetcher: woken when more is committed here
 
 	role sync.Mutex
+	took bool // the log may have taken records since it was opened; guarded by role
 	// Changed with role held; read at any time.
 	leaderEpoch atomic.Int32
 	leading     atomic.Pointer[leadership] // nil: another leads

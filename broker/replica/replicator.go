@@ -77,7 +77,7 @@ func NewReplicator(c ReplicatorConfig, deps ReplicatorDeps) *Replicator {
 // may have lost records that were not flushed, and that followers have.
 func (r *Replicator) Assign(p *Partition, a Assignment) {
 	if a.Leader != r.config.Node {
-		r.setFollowing(p, p.follow(a))
+		r.follow(p, a)
 		return
 	}
 	rules := isrRules{LagMax: r.config.LagMax, Backoff: r.config.ProposalBackoff, Eligible: r.deps.Eligible}
@@ -88,6 +88,20 @@ func (r *Replicator) Assign(p *Partition, a Assignment) {
 	if lead != nil && len(a.Replicas) > 1 {
 		r.leads[p] = lead
 	}
+}
+
+// follow lets a partition follow its leader.
+func (r *Replicator) follow(p *Partition, a Assignment) {
+	f := p.follow(a)
+	if f != nil {
+		switch from, err := f.repair(a, r.config.Node); {
+		case err != nil:
+			r.deps.Logger.Error("a damaged log could not be cut off to be copied anew", "partition", p.String(), "err", err)
+		case from >= 0:
+			r.deps.Logger.Warn("a log is damaged; it is copied anew from there on", "partition", p.String(), "offset", from, "leader", a.Leader)
+		}
+	}
+	r.setFollowing(p, f)
 }
 
 // Remove lets go of a partition that this node has no replica of any more.
