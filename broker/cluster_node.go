@@ -201,8 +201,10 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 		return err
 	}
 	if !b.config.Roles.Controller {
-		n.observer = quorum.NewObserver(quorum.ObserverConfig{NodeID: n.me(), ClusterID: b.clusterID(), Voters: voters},
-			quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
+		wait := b.config.QuorumFetchTimeout / 4 // the rest is for the answer to come
+		n.observer = quorum.NewObserver(quorum.ObserverConfig{
+			NodeID: n.me(), ClusterID: b.clusterID(), Voters: voters, Wait: wait, Timeout: b.config.QuorumFetchTimeout - wait,
+		}, quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
 		b.view = n.observer
 		return nil
 	}
