@@ -215,7 +215,7 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 	}
 	b.quorum, b.view = n.quorum, n.quorum
 	n.active = active.New(active.Config{
-		Node: n.me(), SessionTimeout: b.config.BrokerSessionTimeout, Rebalance: b.config.AutoLeaderRebalance,
+		Node: n.me(), SessionTimeout: b.config.BrokerSessionTimeout, FirstContact: firstContact, Rebalance: b.config.AutoLeaderRebalance,
 		ImbalanceCheck: b.config.LeaderImbalanceCheck, ImbalancePercent: b.config.LeaderImbalancePercent,
 	}, active.Deps{
 		Quorum: n.quorum, Inputs: func() controller.Inputs { return controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config} },
@@ -240,6 +240,11 @@ func (n *clusterNode) readMetadata(ctx context.Context, id int32, req *internode
 	}
 	return answer, nil
 }
+
+// firstContact is how long a new controller waits to hear of the brokers that vote:
+// they know at once that it was elected, and one that hangs is missed by clients
+// since before.
+const firstContact = 600 * time.Millisecond
 
 // takePart makes what a broker needs of the others: the conversation with the active
 // controller, and replication.

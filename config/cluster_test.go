@@ -67,7 +67,7 @@ func TestClusterDefaults(t *testing.T) {
 	b := load(t)
 	switch {
 	case b.Roles != Roles{Broker: true, Controller: true}, b.Voters != nil, b.BootstrapServers != nil, b.ControllerListeners != nil, b.ControllerAdvertised != nil:
-	case b.BrokerSessionTimeout != 2500*time.Millisecond, b.BrokerHeartbeatInterval != 500*time.Millisecond, b.MetadataLogDir != b.LogDirs[0]:
+	case b.BrokerSessionTimeout != 1500*time.Millisecond, b.BrokerHeartbeatInterval != 300*time.Millisecond, b.MetadataLogDir != b.LogDirs[0]:
 	case b.QuorumElectionTimeout != time.Second, b.QuorumFetchTimeout != 2*time.Second, b.QuorumRequestTimeout != 2*time.Second:
 	case b.ReplicaLagMax != 30*time.Second, b.ReplicaFetchWait != 500*time.Millisecond, b.ReplicaFetchBackoff != time.Second:
 	case b.ReplicaFetchMinBytes != 1, b.ReplicaFetchMaxBytes != 1<<20, b.ReplicaFetchResponseMaxBytes != 10<<20, b.ReplicaSelector != "":
@@ -84,7 +84,7 @@ func TestAloneIsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Voters != nil || b.BrokerSessionTimeout != 2500*time.Millisecond || b.MetadataLogDir != "./klamm-data" || b.ControllerListeners != nil {
+	if b.Voters != nil || b.BrokerSessionTimeout != 1500*time.Millisecond || b.MetadataLogDir != "./klamm-data" || b.ControllerListeners != nil {
 		t.Errorf("voters %v, session %v, metadata in %s, controller listeners %v", b.Voters, b.BrokerSessionTimeout, b.MetadataLogDir, b.ControllerListeners)
 	}
 }
@@ -174,7 +174,7 @@ func TestContradictions(t *testing.T) {
 		{"controller.listener.names: SSL speaks SSL", []string{broker, "node.id=4", "listeners=PLAINTEXT://b:9092", "controller.listener.names=SSL"}},
 		{`CONTROLLER: nobody can connect to ""`, []string{"advertised.listeners=PLAINTEXT://b:9092,CONTROLLER://:9093"}},
 		{"no listener CONTROLLER is advertised", []string{"inter.broker.listener.name=CONTROLLER"}},
-		{"the session must be longer", []string{"broker.session.timeout.ms=500"}},
+		{"the session must be longer", []string{"broker.session.timeout.ms=300"}},
 		{"the lag must be at least as long", []string{"replica.lag.time.max.ms=499"}},
 		{"String must be one of: " + RackAwareSelector, []string{"replica.selector.class=my.Selector"}},
 		{"Value must be no more than 100", []string{"leader.imbalance.per.broker.percentage=101"}},
