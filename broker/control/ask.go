@@ -40,30 +40,6 @@ func (c *Conversation) Ask(ctx context.Context, req kmsg.Request) (kmsg.Response
 	return resp, nil
 }
 
-// Forward sends a client's request to the active controller in an Envelope (KIP-590):
-// frame is its header and body as they came, principal and host say who it is from.
-// It returns the response's header and body. It is sent again as in Ask, until ctx
-// ends or the request time-out is over. That the rights of the client were looked at
-// is for the controller to see to.
-func (c *Conversation) Forward(ctx context.Context, principal, host, frame []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.RequestTimeout)
-	defer cancel()
-	answer, l, err := c.persist(ctx, func() kmsg.Request {
-		req := kmsg.NewPtrEnvelopeRequest()
-		req.RequestData, req.RequestPrincipal, req.ClientHostAddress = frame, principal, host
-		return req
-	}, mentions(kerr.NotController))
-	resp, err := as[*kmsg.EnvelopeResponse](answer, err)
-	if err != nil {
-		return nil, fmt.Errorf("forward a request: %w", err)
-	}
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return nil, fmt.Errorf("forward a request to node %d: %w", l.id, err)
-	}
-	c.catchUp(ctx, l)
-	return resp.ResponseData, nil
-}
-
 // TakeProducerIDs gets producer ids, from first to before end, that nobody was given.
 func (c *Conversation) TakeProducerIDs(ctx context.Context) (first, end int64, err error) {
 	answer, _, err := c.persist(ctx, func() kmsg.Request {
@@ -182,7 +158,7 @@ func (c *Conversation) send(ctx context.Context, node int32, req kmsg.Request) (
 func version(req kmsg.Request) int16 {
 	switch req.(type) {
 	case *kmsg.BrokerRegistrationRequest, *kmsg.BrokerHeartbeatRequest, *kmsg.AlterPartitionRequest,
-		*kmsg.AllocateProducerIDsRequest, *kmsg.EnvelopeRequest, *kmsg.DescribeQuorumRequest:
+		*kmsg.AllocateProducerIDsRequest, *kmsg.DescribeQuorumRequest:
 		return req.MaxVersion()
 	}
 	return req.GetVersion()

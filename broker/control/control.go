@@ -29,7 +29,6 @@ type Config struct {
 	PreviousBrokerEpoch int64
 	HeartbeatInterval   time.Duration // broker.heartbeat.interval.ms
 	SessionTimeout      time.Duration // broker.session.timeout.ms
-	RequestTimeout      time.Duration // of what is forwarded for a client
 }
 
 // View is the metadata as this node has it.
@@ -77,12 +76,11 @@ type Conversation struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	seen        *metadata.Image // what the broker has taken in
-	shutDown    bool            // the broker wants to
-	offlineDirs [][16]byte
-	queue       queue     // proposals that are in no request yet
-	decided     []decided // proposals that seen does not show yet
-	stopped     bool      // Run has ended: no proposal is taken any more
+	seen     *metadata.Image // what the broker has taken in
+	shutDown bool            // the broker wants to
+	queue    queue           // proposals that are in no request yet
+	decided  []decided       // proposals that seen does not show yet
+	stopped  bool            // Run has ended: no proposal is taken any more
 }
 
 // leader is who decides, until another does.
@@ -186,15 +184,6 @@ func (c *Conversation) concernsHeartbeat(img *metadata.Image, d *metadata.Delta)
 		}
 	}
 	return false
-}
-
-// LogDirFailed notes that one of the log dirs works no more, which the controller is
-// told at once.
-func (c *Conversation) LogDirFailed(dir [16]byte) {
-	c.mu.Lock()
-	c.offlineDirs = append(c.offlineDirs, dir)
-	c.mu.Unlock()
-	signal(c.wake)
 }
 
 // ShutDown asks the controller to have others lead what this broker leads, and

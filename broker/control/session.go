@@ -172,7 +172,6 @@ func (s *session) status() *kmsg.BrokerHeartbeatRequest {
 	b, found := s.seen.Broker(req.BrokerID)
 	req.WantFence = !found || b.Epoch != req.BrokerEpoch || b.Incarnation != s.config.Incarnation
 	req.WantShutdown = s.shutDown
-	req.OfflineLogDirs = s.offlineDirs
 	return req
 }
 

@@ -32,7 +32,7 @@ import (
 //	topic NAME PARTITIONS B/B     led by broker 1 with that ISR
 //	isr NAME P B/B                broker 1 proposes an ISR
 //	delete NAME
-//	ids | forward TEXT | create TOPIC | shutdown [DURATION] | fail-dir
+//	ids | create TOPIC | shutdown      [within=DURATION]
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		synctest.Test(t, func(t *testing.T) {
@@ -126,7 +126,11 @@ func (w *world) happen(words []string, word func(int) string) {
 }
 
 func (w *world) want(words []string, word func(int) string) {
-	ctx, cancel := context.WithCancel(context.Background())
+	limit := time.Hour
+	if within, limited := strings.CutPrefix(words[len(words)-1], "within="); limited {
+		limit = span(w.t, within)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	switch words[0] {
 	case "ids":
 		w.tasks.Go(func() {
@@ -134,31 +138,16 @@ func (w *world) want(words []string, word func(int) string) {
 			first, end, err := w.TakeProducerIDs(ctx)
 			w.note("producer ids: %d to %d, %v", first, end, err)
 		})
-	case "forward":
-		w.tasks.Go(func() {
-			defer cancel()
-			answer, err := w.Forward(ctx, []byte("User:ada"), []byte{127, 0, 0, 1}, []byte(word(1)))
-			w.note("forwarded: %q, %v; known here up to %d", answer, err, w.Applied())
-		})
 	case "create":
 		w.tasks.Go(func() {
 			defer cancel()
 			w.create(ctx, word(1))
 		})
 	case "shutdown":
-		limit := time.Hour
-		if word(1) != "" {
-			limit = span(w.t, word(1))
-		}
 		w.tasks.Go(func() {
-			defer cancel()
-			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			w.note("shut down: %v", w.ShutDown(ctx))
 		})
-	case "fail-dir":
-		cancel()
-		w.LogDirFailed([16]byte{0xd1, 1})
 	default:
 		w.t.Fatalf("no command %s", words[0])
 	}

@@ -71,7 +71,7 @@ func newWorld(t *testing.T) *world {
 	w.liveness = controller.NewLiveness(sessionTime, 200*time.Millisecond, named, 0, time.Now())
 	w.Conversation = New(Config{
 		Node: self, ClusterID: "klamm", Incarnation: [16]byte{1}, LogDirs: [][16]byte{{0xd1, 1}}, PreviousBrokerEpoch: -1,
-		HeartbeatInterval: 500 * time.Millisecond, SessionTimeout: sessionTime, RequestTimeout: 30 * time.Second,
+		HeartbeatInterval: 500 * time.Millisecond, SessionTimeout: sessionTime,
 	}, Deps{View: w, Local: w, Send: w.sendOver, Logger: slog.New(slog.NewTextHandler(&logLines{w}, nil))})
 	return w
 }
@@ -303,10 +303,6 @@ func (w *world) serve(node int32, req kmsg.Request) kmsg.Response {
 		answer.ProducerIDLen = controller.ProducerIDBlock
 	case *kmsg.CreateTopicsRequest:
 		records, resp = c.CreateTopics(w.image, req, w.inputs)
-	case *kmsg.EnvelopeRequest:
-		answer := resp.(*kmsg.EnvelopeResponse)
-		answer.ResponseData = append([]byte("answer to "), req.RequestData...)
-		records = []metadata.Record{&metadata.FeatureLevelSet{Name: "forwarded", Level: 1}}
 	case *kmsg.DescribeQuorumRequest:
 		p := kmsg.NewDescribeQuorumResponseTopicPartition()
 		p.HighWatermark = w.offset
@@ -325,8 +321,6 @@ func refuse(resp kmsg.Response, why *kerr.Error) {
 	case *kmsg.AlterPartitionResponse:
 		resp.ErrorCode = why.Code
 	case *kmsg.AllocateProducerIDsResponse:
-		resp.ErrorCode = why.Code
-	case *kmsg.EnvelopeResponse:
 		resp.ErrorCode = why.Code
 	case *kmsg.CreateTopicsResponse:
 		resp.Topics = []kmsg.CreateTopicsResponseTopic{{ErrorCode: why.Code}}
@@ -380,7 +374,7 @@ func (w *world) describe(req kmsg.Request) string {
 		for _, word := range []struct {
 			said bool
 			text string
-		}{{req.WantFence, " fenced"}, {req.WantShutdown, " leaving"}, {len(req.OfflineLogDirs) > 0, " dirs-failed"}} {
+		}{{req.WantFence, " fenced"}, {req.WantShutdown, " leaving"}} {
 			if word.said {
 				line += word.text
 			}
@@ -404,8 +398,6 @@ func (w *world) describe(req kmsg.Request) string {
 			}
 		}
 		return line
-	case *kmsg.EnvelopeRequest:
-		return fmt.Sprintf("envelope %s from %s at %v", req.RequestData, req.RequestPrincipal, req.ClientHostAddress)
 	}
 	return kmsg.NameForKey(req.Key())
 }
