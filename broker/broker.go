@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/klamm-io/klamm/broker/metrics"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/cluster/peer"
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/config"
@@ -117,6 +119,7 @@ func (b *Broker) openCoordinators(deps Deps, moreIDs func(context.Context) (firs
 		b.enlist = enlist.New(b.node.sendToBroker(peer.LaneTransactions))
 	}
 	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: b.markers, NewProducerID: b.producers.take, Logger: deps.Logger})
+	b.sizeCoordinators(b.view.Image().Topics())
 	b.seen = &groupCluster{image: b.view.Image(), config: b.config}
 	b.groups.ClusterChanged(b.seen, nil, false)
 	b.cleaner = b.newCleaner()
@@ -135,34 +138,39 @@ func (b *Broker) quorumConfig() quorum.Config {
 	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.metadataFolder().dir.ClusterID(), Resumes: b.holdPartitions()}
 }
 
+// sizeCoordinators tells the coordinators of topics that are new here how many
+// partitions theirs have: as many as they were created with, whatever the keys say.
+func (b *Broker) sizeCoordinators(created iter.Seq[*metadata.Topic]) {
+	for t := range created {
+		switch t.Name {
+		case offsetsTopic:
+			b.groups.SetPartitions(int32(len(t.Partitions)))
+		case txnTopic:
+			b.txns.SetPartitions(int32(len(t.Partitions)))
+		}
+	}
+}
+
 func (b *Broker) groupsConfig() shard.Config {
 	c := b.config
-	partitions := c.OffsetsTopicPartitions
-	if t, found := b.view.Image().Topic(offsetsTopic); found {
-		partitions = int32(len(t.Partitions)) // as it was created, whatever the key says now
-	}
 	return shard.Config{
 		Config: group.Config{
 			MinSessionTimeout: c.GroupMinSessionTimeout, MaxSessionTimeout: c.GroupMaxSessionTimeout,
 			InitialRebalanceDelay: c.GroupInitialRebalanceDelay, MaxSize: int(c.GroupMaxSize),
 			OffsetMetadataMax: int(c.OffsetMetadataMaxBytes), OffsetsRetention: c.OffsetsRetention, Consumer: consumerConfig(c.ConsumerGroups),
 		},
-		Partitions: partitions, ExpiryInterval: c.OffsetsRetentionCheckInterval,
+		Partitions: c.OffsetsTopicPartitions, ExpiryInterval: c.OffsetsRetentionCheckInterval,
 	}
 }
 
 func (b *Broker) txnsConfig() shard.TxnConfig {
 	c := b.config
-	partitions := c.TransactionTopicPartitions
-	if t, found := b.view.Image().Topic(txnTopic); found {
-		partitions = int32(len(t.Partitions)) // as it was created, whatever the key says now
-	}
 	return shard.TxnConfig{
 		Config: txn.Config{
 			MaxTimeout: c.TransactionMaxTimeout, AbortInterval: c.TransactionAbortInterval, Expiration: c.TransactionalIDExpiration,
 			Version: func() int16 { return b.view.Image().Feature(controller.TransactionVersion) },
 		},
-		Partitions: partitions, ExpiryInterval: c.TransactionalIDExpiryInterval,
+		Partitions: c.TransactionTopicPartitions, ExpiryInterval: c.TransactionalIDExpiryInterval,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -307,6 +308,7 @@ func (n *clusterNode) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 		return
 	}
 	b := n.broker
+	b.sizeCoordinators(slices.Values(d.TopicsCreated))
 	n.assigned(img, d)
 	if n.begun {
 		b.configsChanged(img, d)

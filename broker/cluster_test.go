@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/storage/disk"
@@ -289,4 +290,39 @@ func TestDiskOfOneReplicaFails(t *testing.T) {
 		return p.Leader >= 0 && p.Leader != failing && !slices.Contains(p.ISR, failing)
 	})
 	put("later")
+}
+
+// TestWhereItWasAskedFor: what was decided is known at the node that a client asked
+// for it, also where another decides; soon, and so that all nodes agree on who
+// coordinates what, even if they would have decided otherwise.
+func TestWhereItWasAskedFor(t *testing.T) {
+	c := startNodes(t, 3)
+	c.await("three brokers take part", unfenced(3))
+	c.stop(2)
+	c.sets[2] = append(c.sets[2], "offsets.topic.num.partitions=7", "transaction.state.log.num.partitions=7")
+	c.start(2)
+	c.await("three brokers take part again", unfenced(3))
+	for i, n := range c.up {
+		began, topic := time.Now(), fmt.Sprint("flights-", i)
+		n.create(nil, topic)
+		if _, known := n.view.Image().Topic(topic); !known {
+			t.Errorf("node %d does not know of a topic that it was asked to create", i+1)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("node %d took %v to create a topic", i+1, took)
+		}
+	}
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.Version, find.CoordinatorKeys = 4, []string{"a-group-x"}
+	ask[*kmsg.FindCoordinatorResponse](c.up[0], find)
+	find.CoordinatorType = 1
+	ask[*kmsg.FindCoordinatorResponse](c.up[0], find)
+	for i, n := range c.up {
+		eventually(t, "all know of the coordinators", func() bool {
+			return inSync(metadata.ConsumerOffsets, 3)(n.view.Image()) && inSync(metadata.TransactionState, 3)(n.view.Image())
+		})
+		if g, x := n.groups.Partition("a-group-x"), n.txns.Partition("a-group-x"); g != c.up[0].groups.Partition("a-group-x") || x != c.up[0].txns.Partition("a-group-x") {
+			t.Errorf("node %d looks for a group in partition %d and for a transaction in %d, node 1 does elsewhere", i+1, g, x)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,6 +24,7 @@ func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 		b.node.metadataChanged(img, d)
 		return
 	}
+	b.sizeCoordinators(slices.Values(d.TopicsCreated))
 	for _, t := range d.TopicsDeleted {
 		b.deleteTopic(t)
 	}

@@ -41,7 +41,7 @@ type Client = group.Client
 // Config is how the coordinators behave.
 type Config struct {
 	group.Config
-	Partitions     int32         // of __consumer_offsets
+	Partitions     int32         // of __consumer_offsets, until SetPartitions
 	ExpiryInterval time.Duration // offsets.retention.check.interval.ms
 }
 
@@ -58,7 +58,9 @@ type Groups struct {
 
 // New returns Groups that lead no partition yet.
 func New(c Config, logger *slog.Logger) *Groups {
-	return &Groups{led: newLed[*group.Coordinator](c.Partitions), config: c, logger: logger}
+	g := &Groups{config: c, logger: logger}
+	g.SetPartitions(c.Partitions)
+	return g
 }
 
 // Lead makes this broker the coordinator of a partition's groups, in a leader epoch of

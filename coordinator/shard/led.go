@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf16"
 
@@ -18,19 +19,19 @@ const tick = 50 * time.Millisecond
 // led are the partitions of a coordinator's topic that this broker leads, each with a
 // machine of its own.
 type led[M machine] struct {
-	count int32 // of all partitions that the topic has
+	count atomic.Int32 // of all partitions that the topic has
 
 	mu         sync.RWMutex
 	partitions map[int32]*partition[M] // guarded by mu
 }
 
-func newLed[M machine](count int32) led[M] {
-	return led[M]{count: count, partitions: map[int32]*partition[M]{}}
-}
+// SetPartitions tells how many partitions the topic has. Until it is created that is
+// what the broker would create it with.
+func (l *led[M]) SetPartitions(count int32) { l.count.Store(count) }
 
 // Partition is the partition of the topic that an id belongs to: the one that Java's
 // String.hashCode leads to.
-func (l *led[M]) Partition(id string) int32 { return partitionOf(id, l.count) }
+func (l *led[M]) Partition(id string) int32 { return partitionOf(id, l.count.Load()) }
 
 // partitionOf is the partition of a coordinator's topic that an id belongs to:
 // by the hash without its sign, and 0 where the lowest number has no positive
@@ -56,6 +57,9 @@ func (l *led[M]) lead(index int32, p *partition[M]) bool {
 		p.end()
 		return false
 	}
+	if l.partitions == nil {
+		l.partitions = map[int32]*partition[M]{}
+	}
 	l.partitions[index] = p
 	l.mu.Unlock()
 	if before != nil {
@@ -80,7 +84,7 @@ func (l *led[M]) Resign(index int32) {
 func (l *led[M]) ResignAll() {
 	l.mu.Lock()
 	all := l.partitions
-	l.partitions = map[int32]*partition[M]{}
+	l.partitions = nil
 	l.mu.Unlock()
 	for _, p := range all {
 		p.resign()

@@ -25,7 +25,7 @@ type Markers interface {
 // TxnConfig is how the transaction coordinators behave.
 type TxnConfig struct {
 	txn.Config
-	Partitions     int32         // of __transaction_state
+	Partitions     int32         // of __transaction_state, until SetPartitions
 	ExpiryInterval time.Duration // transaction.remove.expired.transaction.cleanup.interval.ms
 }
 
@@ -46,7 +46,9 @@ type Txns struct {
 
 // NewTxns returns Txns that lead no partition yet.
 func NewTxns(c TxnConfig, d TxnDeps) *Txns {
-	return &Txns{led: newLed[*txn.Coordinator](c.Partitions), config: c, deps: d}
+	t := &Txns{config: c, deps: d}
+	t.SetPartitions(c.Partitions)
+	return t
 }
 
 // Lead makes this broker the coordinator of a partition's transactions, in a leader
