@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
+	"github.com/klamm-io/klamm/cluster/decommission"
 	"github.com/klamm-io/klamm/cluster/metadata"
 )
 
@@ -309,17 +310,16 @@ func (m *model) move() {
 }
 
 func (m *model) leave(id int32) {
-	if plan := (&Controller{}).PlanDecommission(m.img, []int32{id}, 2); plan.Next != nil {
-		records, resp := (&Controller{}).AlterPartitionReassignments(m.img, plan.Next, m.in)
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				if p.ErrorCode != 0 {
-					m.t.Fatalf("the plan %+v is refused: %+v", plan.Next, p)
-				}
+	req := requestOf(decommission.Make(factsOf(m.img), []int32{id}, 2))
+	records, resp := (&Controller{}).AlterPartitionReassignments(m.img, req, m.in)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 {
+				m.t.Fatalf("the plan %+v is refused: %+v", req, p)
 			}
 		}
-		m.decide(records)
 	}
+	m.decide(records)
 }
 
 func (m *model) elect(kind int8) {

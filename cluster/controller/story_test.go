@@ -12,7 +12,10 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/cluster/decommission"
+	"github.com/klamm-io/klamm/cluster/health"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // TestStories tells what happens to a cluster, a line each, and prints what the
@@ -352,14 +355,40 @@ func (s *story) set(name string, pairs []string) {
 }
 
 func (s *story) leave(leaving []int32, keyed map[string]string) {
-	plan := (&Controller{}).PlanDecommission(s.img, leaving, int(number(s.t, keyed["moves"])))
+	plan := decommission.Make(factsOf(s.img), leaving, int(number(s.t, keyed["moves"])))
 	fmt.Fprintf(&s.out, "%d replicas left, %d of them moving, %d led\n", plan.Replicas, plan.Moving, plan.Leaders)
 	for _, stuck := range plan.Stuck {
-		fmt.Fprintf(&s.out, "%s-%d is stuck\n", stuck.Topic, stuck.Partition)
+		fmt.Fprintf(&s.out, "%s is stuck: %s\n", stuck.TopicPartition, stuck.Why)
 	}
-	if plan.Next != nil {
-		s.reassign(plan.Next)
+	s.reassign(requestOf(plan))
+}
+
+// factsOf is what a client would be told of an image.
+func factsOf(img *metadata.Image) *health.Facts {
+	f := &health.Facts{}
+	for b := range img.Brokers() {
+		f.Brokers = append(f.Brokers, health.Broker{ID: b.ID, Rack: b.Rack, Fenced: !b.Active(), Dirs: []health.Dir{{Cordoned: b.Cordoned}}})
 	}
+	for t := range img.Topics() {
+		for i := range t.Partitions {
+			p := &t.Partitions[i]
+			f.Partitions = append(f.Partitions, health.Partition{
+				TopicPartition: protocol.TopicPartition{Topic: t.Name, Partition: int32(i)}, Leader: p.Leader,
+				Replicas: p.Replicas, ISR: p.ISR, Adding: p.Adding(), Removing: p.Removing(),
+			})
+		}
+	}
+	return f
+}
+
+func requestOf(plan *decommission.Plan) *kmsg.AlterPartitionAssignmentsRequest {
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	for _, m := range plan.Next {
+		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+		p.Partition, p.Replicas = m.Partition, m.Replicas
+		req.Topics = append(req.Topics, kmsg.AlterPartitionAssignmentsRequestTopic{Topic: m.Topic, Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{p}})
+	}
+	return req
 }
 
 func (s *story) answered(code int16, message *string) {
