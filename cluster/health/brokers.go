@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/klamm-io/klamm/internal/quantity"
@@ -105,7 +106,7 @@ func fullDisks(f *Facts) []Problem {
 			if d.Failed != "" || d.Total <= 0 || d.Usable < 0 {
 				continue
 			}
-			percent := float64(d.Usable) / float64(d.Total) * 100
+			percent := math.Floor(float64(d.Usable) / float64(d.Total) * 100)
 			text := fmt.Sprintf("broker %d %s (%.0f %%, %s)", b.ID, d.Path, percent, quantity.Bytes(float64(d.Usable)))
 			switch {
 			case percent < fullPercent:

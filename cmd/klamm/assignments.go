@@ -20,13 +20,16 @@ type assignment struct {
 // changes too much at once.
 const assignAtOnce = 500
 
-// assign tells the cluster where partitions are to be. What it refuses is returned by
-// partition, with the cluster's words; an error means that nobody answered, and that
+// assign tells the cluster where partitions are to be, and with sameCount to refuse
+// what changes how many replicas there are (Kafka 4.1 on). What it refuses is returned
+// by partition, with the cluster's words; an error means that nobody answered, and that
 // what was sent before may have been taken.
-func assign(ctx context.Context, client *kgo.Client, wanted []assignment) (refused map[topicPartition]refusal, err error) {
+func assign(ctx context.Context, client *kgo.Client, wanted []assignment, sameCount bool) (refused map[topicPartition]refusal, err error) {
 	refused = map[topicPartition]refusal{}
 	for some := range slices.Chunk(wanted, assignAtOnce) {
-		resp, err := assignmentRequest(some).RequestWith(ctx, client)
+		req := assignmentRequest(some)
+		req.AllowReplicationFactorChange = !sameCount
+		resp, err := req.RequestWith(ctx, client)
 		if err != nil {
 			return refused, err
 		}

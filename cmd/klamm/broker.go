@@ -12,6 +12,8 @@ import (
 func newBrokerCommand(env *environment) *cobra.Command {
 	return parentCommand("broker", "List brokers, and take them out of a cluster",
 		newBrokerListCommand(env),
+		newBrokerDecommissionCommand(env),
+		newBrokerUndecommissionCommand(env),
 		newBrokerUnregisterCommand(env),
 	)
 }

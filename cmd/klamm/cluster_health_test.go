@@ -32,6 +32,8 @@ func TestHealthOfSeveralNodes(t *testing.T) {
 	c.topic("solo", 1e6, []int32{4})
 	healthOf(t, c, "healthy: 4 brokers, 2 topics, 4 partitions, 10 replicas, 4 voters\n")
 
+	tell(t, c, "cluster health --exit-code", exitOK, "healthy: 4 brokers, 2 topics, 4 partitions, 10 replicas, 4 voters\n")
+
 	c.kill(4)
 	healthOf(t, c, "bad      broker 4 does not answer at "+c.address(4)+", although the controller hears")
 

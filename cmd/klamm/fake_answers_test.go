@@ -16,7 +16,7 @@ import (
 var fakeAPIs = []kmsg.Key{
 	kmsg.Produce, kmsg.Metadata, kmsg.ApiVersions, kmsg.DescribeCluster, kmsg.DescribeLogDirs, kmsg.DescribeConfigs, kmsg.DescribeQuorum,
 	kmsg.DescribeTopicPartitions, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.ElectLeaders,
-	kmsg.UnregisterBroker,
+	kmsg.UnregisterBroker, kmsg.IncrementalAlterConfigs,
 }
 
 func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
@@ -39,7 +39,9 @@ func (c *fakeCluster) answer(id int32, req kmsg.Request) kmsg.Response {
 	case *kmsg.DescribeLogDirsRequest:
 		c.logDirs(id, resp.(*kmsg.DescribeLogDirsResponse))
 	case *kmsg.DescribeConfigsRequest:
-		c.configs(req, resp.(*kmsg.DescribeConfigsResponse))
+		c.describeConfigs(req, resp.(*kmsg.DescribeConfigsResponse))
+	case *kmsg.IncrementalAlterConfigsRequest:
+		c.alterConfigs(req, resp.(*kmsg.IncrementalAlterConfigsResponse))
 	case *kmsg.DescribeQuorumRequest:
 		resp.(*kmsg.DescribeQuorumResponse).Topics = []kmsg.DescribeQuorumResponseTopic{{
 			Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumResponseTopicPartition{c.quorum},
@@ -113,6 +115,7 @@ func (c *fakeCluster) describeCluster(resp *kmsg.DescribeClusterResponse) {
 func (c *fakeCluster) logDirs(id int32, resp *kmsg.DescribeLogDirsResponse) {
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.UsableBytes, dir.TotalBytes = "/data", c.nodes[id].usable, c.nodes[id].total
+	dir.IsCordoned = c.configs[fmt.Sprint("broker ", id)][cordonedDirs] != ""
 	for t := range c.img.Topics() {
 		told := kmsg.NewDescribeLogDirsResponseDirTopic()
 		told.Topic = t.Name
@@ -128,16 +131,55 @@ func (c *fakeCluster) logDirs(id int32, resp *kmsg.DescribeLogDirsResponse) {
 	resp.Dirs = append(resp.Dirs, dir)
 }
 
-// configs tells of min.insync.replicas, which is 2 where it is not set.
-func (c *fakeCluster) configs(req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) {
-	two := "2"
+// describeConfigs tells of those that were set, and of min.insync.replicas, which is 2.
+func (c *fakeCluster) describeConfigs(req *kmsg.DescribeConfigsRequest, resp *kmsg.DescribeConfigsResponse) {
 	for _, wanted := range req.Resources {
 		told := kmsg.NewDescribeConfigsResponseResource()
 		told.ResourceType, told.ResourceName = wanted.ResourceType, wanted.ResourceName
-		for _, name := range wanted.ConfigNames {
+		add := func(name, value string, source kmsg.ConfigSource) {
 			config := kmsg.NewDescribeConfigsResponseResourceConfig()
-			config.Name, config.Value = name, &two
+			config.Name, config.Value, config.Source = name, &value, source
 			told.Configs = append(told.Configs, config)
+		}
+		source := kmsg.ConfigSourceDynamicBrokerConfig
+		if wanted.ResourceType == kmsg.ConfigResourceTypeTopic {
+			source = kmsg.ConfigSourceDynamicTopicConfig
+			add("min.insync.replicas", "2", kmsg.ConfigSourceDefaultConfig)
+		}
+		for name, value := range c.configs[resourceText(wanted.ResourceType, wanted.ResourceName)] {
+			add(name, value, source)
+		}
+		resp.Resources = append(resp.Resources, told)
+	}
+}
+
+func resourceText(kind kmsg.ConfigResourceType, name string) string {
+	if kind == kmsg.ConfigResourceTypeTopic {
+		return "topic " + name
+	}
+	return "broker " + name
+}
+
+func (c *fakeCluster) alterConfigs(req *kmsg.IncrementalAlterConfigsRequest, resp *kmsg.IncrementalAlterConfigsResponse) {
+	for _, r := range req.Resources {
+		told := kmsg.NewIncrementalAlterConfigsResponseResource()
+		told.ResourceType, told.ResourceName = r.ResourceType, r.ResourceName
+		resource := resourceText(r.ResourceType, r.ResourceName)
+		if c.configs[resource] == nil {
+			c.configs[resource] = map[string]string{}
+		}
+		for _, config := range r.Configs {
+			switch {
+			case config.Name == c.refused:
+				told.ErrorCode = kerr.InvalidRequest.Code
+			case config.Name == c.ignored:
+			case config.Op == kmsg.IncrementalAlterConfigOpDelete:
+				delete(c.configs[resource], config.Name)
+				c.altered = append(c.altered, resource+" -"+config.Name)
+			default:
+				c.configs[resource][config.Name] = *config.Value
+				c.altered = append(c.altered, resource+" "+config.Name+"="+*config.Value)
+			}
 		}
 		resp.Resources = append(resp.Resources, told)
 	}

@@ -23,16 +23,18 @@ type fakeCluster struct {
 	t  *testing.T
 	in controller.Inputs
 
-	mu        sync.Mutex // guards all below
-	img       *metadata.Image
-	nodes     map[int32]*fakeNode
-	sizes     map[topicPartition]map[int32]int64
-	pace      int64
-	unserved  map[kmsg.Key]bool
-	altered   []string // configs that were set, as "broker 1 k=v"
-	quorum    kmsg.DescribeQuorumResponseTopicPartition
-	answers   map[kmsg.Key]func(kmsg.Request) kmsg.Response // instead of the usual ones; nil: none comes
-	lookedFor int                                           // how often the topics were asked for
+	mu       sync.Mutex // guards all below
+	img      *metadata.Image
+	nodes    map[int32]*fakeNode
+	sizes    map[topicPartition]map[int32]int64
+	pace     int64
+	quorum   kmsg.DescribeQuorumResponseTopicPartition
+	configs  map[string]map[string]string // that were set, by "broker 1" and "topic a"
+	altered  []string                     // what was set and deleted, in order
+	ignored  string                       // a config that the cluster takes and forgets
+	refused  string                       // one that it does not take
+	unserved map[kmsg.Key]bool
+	answers  map[kmsg.Key]func(kmsg.Request) kmsg.Response // instead of the usual ones; nil: none comes
 }
 
 // fakeNode is one node's listener, which keeps its address while it is down.
@@ -52,7 +54,7 @@ func newFakeCluster(t *testing.T, n int32) *fakeCluster {
 	ids := byte(0)
 	c := &fakeCluster{
 		t: t, img: metadata.Empty(), nodes: map[int32]*fakeNode{}, sizes: map[topicPartition]map[int32]int64{},
-		unserved: map[kmsg.Key]bool{}, answers: map[kmsg.Key]func(kmsg.Request) kmsg.Response{},
+		unserved: map[kmsg.Key]bool{}, configs: map[string]map[string]string{}, answers: map[kmsg.Key]func(kmsg.Request) kmsg.Response{},
 		in: controller.Inputs{Config: broker, NewTopicID: func() protocol.TopicID { ids++; return protocol.TopicID{15: ids} }},
 	}
 	c.decide([]metadata.Record{&metadata.ClusterNamed{ClusterID: "fake"}})

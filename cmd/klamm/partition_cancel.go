@@ -59,7 +59,7 @@ func (e *environment) cancelNamed(ctx context.Context, client *kgo.Client, named
 
 // cancelMoves takes moves back, and says of how many.
 func (e *environment) cancelMoves(ctx context.Context, client *kgo.Client, moves []assignment) error {
-	refused, err := assign(ctx, client, moves)
+	refused, err := assign(ctx, client, moves, false)
 	if err != nil {
 		return fmt.Errorf("take moves back: %s", why(err))
 	}

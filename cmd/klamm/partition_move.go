@@ -62,7 +62,7 @@ func (e *environment) movePartition(ctx context.Context, client *kgo.Client, wan
 		return nil
 	}
 	from := p.Target()
-	refused, err := assign(ctx, client, []assignment{wanted})
+	refused, err := assign(ctx, client, []assignment{wanted}, false)
 	if err != nil {
 		return fmt.Errorf("move %s: %s", p, why(err))
 	}
