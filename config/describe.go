@@ -136,7 +136,7 @@ func (b *Broker) brokerChain(name string, everyBroker, this map[string]string) [
 	add(StaticBrokerConfig, in(b.values))
 	add(DefaultConfig, func(name string) (string, bool) {
 		k := brokerKeyByName[name]
-		return k.standard, !k.null
+		return k.standard, !k.null && !k.atRunTime
 	})
 	for len(chain) > 0 && chain[0].Name != name {
 		chain = chain[1:]

@@ -40,7 +40,7 @@ type key struct {
 	unused   string // why nothing follows from it, where it is only shown
 	dynamic  bool   // of a broker's key: may be set at run time
 	// atRunTime is of a broker's key that is described only where it was set at run
-	// time, as Kafka does with quotas.
+	// time, and without its default, as Kafka does with quotas.
 	atRunTime bool
 	cluster   bool   // of a broker's key: for nodes of a cluster alone, that is with process.roles
 	broker    string // of a topic's key: the broker's key that holds the default for topics

@@ -20,7 +20,7 @@ const metadataTopic = "__cluster_metadata"
 //
 //	1  when voters were heard of (KIP-836)    2  directories, endpoints, messages (KIP-853)
 //
-// The voters' endpoints are not told: no listener is the quorum's own.
+// A node that is a cluster of its own has no listener for a quorum, and tells none.
 func (h *Handler) describeQuorum(r *listener.Request, req *kmsg.DescribeQuorumRequest) {
 	resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	if req.Version >= 2 {
@@ -38,8 +38,26 @@ func (h *Handler) describeQuorum(r *listener.Request, req *kmsg.DescribeQuorumRe
 		resp.Topics = []kmsg.DescribeQuorumResponseTopic{{
 			Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumResponseTopicPartition{h.describeVoters(req.Version)},
 		}}
+		resp.Nodes = h.voterNodes()
 	}
 	r.ReplyMsg(resp)
+}
+
+// voterNodes are the voters' endpoints.
+func (h *Handler) voterNodes() (nodes []kmsg.DescribeQuorumResponseNode) {
+	for _, v := range h.quorum.Voters() {
+		told := kmsg.NewDescribeQuorumResponseNode()
+		told.NodeID = v.ID
+		for _, e := range v.Endpoints {
+			at := kmsg.NewDescribeQuorumResponseNodeListener()
+			at.Name, at.Host, at.Port = e.Listener, e.Host, e.Port
+			told.Listeners = append(told.Listeners, at)
+		}
+		if len(told.Listeners) > 0 {
+			nodes = append(nodes, told)
+		}
+	}
+	return nodes
 }
 
 // quorumElsewhere lets the leader of the quorum describe it.

@@ -51,7 +51,9 @@ func (a *Active) RegisterBroker(ctx context.Context, req *kmsg.BrokerRegistratio
 			a.deps.Logger.Info("a broker is registered", "broker", req.BrokerID, "epoch", d.answer.BrokerEpoch)
 			return d.answer
 		case d.answer.ErrorCode != kerr.RequestTimedOut.Code: // else there are partitions that it has to leave
-			a.deps.Logger.Warn("a broker is refused", "broker", req.BrokerID, "why", why)
+			if t.complains(req.BrokerID, why.Error()) {
+				a.deps.Logger.Warn("a broker is refused", "broker", req.BrokerID, "why", why)
+			}
 			return d.answer
 		}
 	}
@@ -117,6 +119,17 @@ func (t *term) registered(id int32, epoch, offset int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.liveness.Registered(id, epoch, offset, t.now())
+	delete(t.refused, id)
+}
+
+// complains reports whether a refusal is worth a word: a broker that is refused asks
+// again and again.
+func (t *term) complains(id int32, why string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, refused := t.refused[id]
+	t.refused[id] = why
+	return !refused || before != why
 }
 
 func (t *term) heard(req *kmsg.BrokerHeartbeatRequest) {

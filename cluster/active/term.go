@@ -27,6 +27,7 @@ type term struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	liveness *controller.Liveness
+	refused  map[int32]string // why a broker was refused last, until it is let in
 
 	watched []Target // of the goroutine that fences
 }
@@ -39,7 +40,7 @@ func newTerm(a *Active, img *metadata.Image, offset int64) *term {
 		l.Expect(v.ID, a.config.FirstContact, now)
 	}
 	return &term{
-		active: a, queue: newQueue(a.deps.Quorum), liveness: l,
+		active: a, queue: newQueue(a.deps.Quorum), liveness: l, refused: map[int32]string{},
 		toFence: make(chan struct{}, 1), toElect: make(chan struct{}, 1),
 	}
 }
