@@ -202,6 +202,8 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 	switch resp := resp.(type) {
 	case *kmsg.ListGroupsResponse:
 		resp.Groups = slices.DeleteFunc(resp.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return !strings.HasPrefix(g.Group, ours) })
+	case *kmsg.ElectLeadersResponse:
+		resp.Topics = slices.DeleteFunc(resp.Topics, func(e kmsg.ElectLeadersResponseTopic) bool { return !strings.HasPrefix(e.Topic, ours) })
 	case *kmsg.DescribeQuorumResponse:
 		resp.Nodes = nil // Kafka's controllers have listeners of their own
 		for _, topic := range resp.Topics {

@@ -112,16 +112,16 @@ func New(c Config, deps Deps) *Active {
 // Run leads whenever this node is elected, until ctx ends. It fails if this node can
 // take no more part in the quorum.
 func (a *Active) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		epoch, err := a.deps.Quorum.AwaitLead(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		case err == nil:
+			a.lead(ctx, epoch)
+		case ctx.Err() == nil:
 			return fmt.Errorf("wait until this node leads the quorum: %w", err)
 		}
-		a.lead(ctx, epoch)
 	}
+	return nil
 }
 
 // lead returns when this node does not lead any more.

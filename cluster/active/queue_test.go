@@ -121,16 +121,17 @@ func TestWaitForATurnIsBounded(t *testing.T) {
 func TestATermEnds(t *testing.T) {
 	withQueue(t, func(t *testing.T, q *queue, quorum *fakeQuorum, endTerm func()) {
 		asked := 0
-		outcomes := make([]outcome, 2)
+		outcomes := make([]outcome, 3)
 		var tasks sync.WaitGroup
-		for i := range outcomes {
+		for i := range 2 {
 			tasks.Go(func() { outcomes[i] = q.take(t.Context(), giveIDs(&asked, 1)) })
 			synctest.Wait()
 		}
 		quorum.elect(50)
 		endTerm()
 		tasks.Wait()
-		for i, o := range append(outcomes, q.take(t.Context(), giveIDs(&asked, 1))) {
+		outcomes[2] = q.take(t.Context(), giveIDs(&asked, 1))
+		for i, o := range outcomes {
 			if !errors.Is(o.err, kerr.NotController) {
 				t.Errorf("outcome %d: %+v", i, o)
 			}
