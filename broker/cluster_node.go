@@ -149,6 +149,15 @@ func (n *clusterNode) sendToBroker(lane peer.Lane) func(context.Context, int32, 
 	}
 }
 
+// sendFetch asks another broker for what it leads.
+func (n *clusterNode) sendFetch(ctx context.Context, id int32, req kmsg.Request, memory *[]byte) (kmsg.Response, error) {
+	addr, err := n.brokerAddr(id)
+	if err != nil {
+		return nil, err
+	}
+	return n.peers.RequestInto(ctx, peer.Target{Node: id, Addr: addr, Lane: peer.LaneReplication}, req, memory)
+}
+
 // eligible reports whether a broker may be in an ISR.
 func (n *clusterNode) eligible(id int32, epoch int64) bool {
 	b, found := n.broker.view.Image().Broker(id)
@@ -260,7 +269,7 @@ func (n *clusterNode) takePart(deps Deps) {
 		Node: n.me(), LagMax: c.ReplicaLagMax, ProposalBackoff: proposalBackoff, FetchWait: c.ReplicaFetchWait, FetchBackoff: c.ReplicaFetchBackoff,
 		MinBytes: c.ReplicaFetchMinBytes, MaxBytes: c.ReplicaFetchResponseMaxBytes, PartitionMaxBytes: c.ReplicaFetchMaxBytes,
 	}, replica.ReplicatorDeps{
-		Send: n.sendToBroker(peer.LaneReplication), Propose: n.control.ProposeISR, Eligible: n.eligible, BrokerEpoch: n.control.BrokerEpoch,
+		Send: n.sendToBroker(peer.LaneReplication), SendInto: n.sendFetch, Propose: n.control.ProposeISR, Eligible: n.eligible, BrokerEpoch: n.control.BrokerEpoch,
 		Throttled: func(tp protocol.TopicPartition) time.Duration { return n.throttles.copyIn(b.view.Image(), tp) },
 		Received:  func(tp protocol.TopicPartition, bytes int) { n.throttles.copied(b.view.Image(), tp, bytes) },
 		Logger:    deps.Logger,

@@ -298,6 +298,7 @@ func (f *fetch) finish(answer []fetchedPartition) []fetchedPartition {
 func release(answer []fetchedPartition) {
 	for i := range answer {
 		answer[i].records.Close()
+		answer[i].copied.Release()
 	}
 }
 

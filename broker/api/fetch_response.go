@@ -52,7 +52,7 @@ type fetchedPartition struct {
 	preferred     nearReplica
 	aborted       []log.AbortedTxn // nil: null, for read_uncommitted
 	records       log.Slice        // owned: the response's Release closes it
-	copied        []byte           // records that lie in memory, in place of the above
+	copied        listener.Memory  // records that lie in memory, in place of the above; owned too
 }
 
 // fetchLeader is who leads a partition, for a reader that came to the wrong node.
@@ -129,7 +129,7 @@ func (f *fetchResponse) appendPartition(w *fetchWriter, p *fetchedPartition) {
 	if f.version >= 11 {
 		w.preferred(p)
 	}
-	if p.copied != nil {
+	if len(p.copied.Bytes()) > 0 {
 		w.memory(p.copied)
 	} else {
 		w.records(&p.records)
@@ -218,10 +218,10 @@ func (w *fetchWriter) preferred(p *fetchedPartition) {
 }
 
 // memory appends records that lie in memory.
-func (w *fetchWriter) memory(records []byte) {
-	w.arrayLen(len(records))
+func (w *fetchWriter) memory(records listener.Memory) {
+	w.arrayLen(len(records.Bytes()))
 	w.cut()
-	w.parts = append(w.parts, listener.Part{Bytes: records})
+	w.parts = append(w.parts, listener.Part{Bytes: records.Bytes(), Release: records.Release})
 }
 
 // Tags of a partition: 0 is where the reader's log diverges, 1 the leader.

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/fetchsession"
+	"github.com/klamm-io/klamm/broker/listener"
 )
 
 // TestFetchResponseIsWhatKmsgWrites: a response that is written by hand is byte for
@@ -14,9 +15,11 @@ import (
 // records.
 func TestFetchResponseIsWhatKmsgWrites(t *testing.T) {
 	rack := "west"
+	records := listener.TakeMemory(7)
+	copy(records.Bytes(), "records")
 	for version := int16(4); version <= 18; version++ {
 		own := fetchResponse{version: version, sessionID: 7, partitions: []fetchedPartition{
-			{key: fetchsession.Key{Topic: "a", ID: [16]byte{1}, Partition: 3}, highWatermark: 9, lastStable: 8, logStart: 1, copied: []byte("records")},
+			{key: fetchsession.Key{Topic: "a", ID: [16]byte{1}, Partition: 3}, highWatermark: 9, lastStable: 8, logStart: 1, copied: records},
 			{key: fetchsession.Key{Topic: "a", ID: [16]byte{1}, Partition: 4}, errorCode: 6, leader: fetchLeader{told: true, id: 2, epoch: 5}},
 			{key: fetchsession.Key{Topic: "b", ID: [16]byte{2}}, diverging: &divergingEpoch{epoch: 1, end: 2}, leader: fetchLeader{told: true, id: 3, epoch: 6}},
 		}}

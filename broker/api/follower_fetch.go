@@ -63,6 +63,7 @@ func (f *followerFetch) readOrWait(deadline time.Time) (answer []fetchedPartitio
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	for more := true; ; {
+		release(answer)
 		if answer, enough = f.read(); enough || !more {
 			return answer, time.Since(began)
 		}
@@ -82,8 +83,8 @@ func (f *followerFetch) read() (answer []fetchedPartition, enough bool) {
 	got, left := 0, int(f.req.MaxBytes)
 	for i := range f.led {
 		answer[i] = f.readPartition(i, left, got == 0)
-		got += len(answer[i].copied)
-		left = max(0, left-len(answer[i].copied))
+		got += len(answer[i].copied.Bytes())
+		left = max(0, left-len(answer[i].copied.Bytes()))
 		enough = enough || answer[i].special()
 	}
 	return answer, enough || got >= int(f.req.MinBytes) || len(f.led) == 0
@@ -103,14 +104,19 @@ func (f *followerFetch) readPartition(i, left int, first bool) fetchedPartition 
 			Replica: follower, BrokerEpoch: f.brokerEpoch(), Offset: w.Offset, LogStart: w.LogStart,
 			LeaderEpoch: w.CurrentLeaderEpoch, LastFetchedEpoch: w.LastFetchedEpoch,
 			MaxBytes: min(left, int(w.MaxBytes)), AtLeastOne: first,
+			Memory: func(bytes int) []byte {
+				told.copied = listener.TakeMemory(bytes)
+				return told.copied.Bytes()
+			},
 		})
 		f.handler.throttle.Read(img, tp, follower, len(a.Records))
-		told.highWatermark, told.logStart, told.copied = a.HighWatermark, a.LogStart, a.Records
+		told.highWatermark, told.logStart = a.HighWatermark, a.LogStart
 		if a.Diverging != nil {
 			told.diverging = &divergingEpoch{epoch: a.Diverging.Epoch, end: a.Diverging.Offset}
 		}
 	}
 	if err != nil {
+		told.copied.Release()
 		told = fetchedPartition{key: w.Key, errorCode: errorCode(err), highWatermark: -1, lastStable: -1, logStart: -1}
 	}
 	return told
@@ -128,7 +134,7 @@ func (f *followerFetch) brokerEpoch() int64 {
 func (f *followerFetch) news(answer []fetchedPartition) []fetchedPartition {
 	kept := answer[:0]
 	for i, a := range answer {
-		told := fetchsession.Answer{HighWatermark: a.highWatermark, LogStart: a.logStart, Records: len(a.copied) > 0, Special: a.special()}
+		told := fetchsession.Answer{HighWatermark: a.highWatermark, LogStart: a.logStart, Records: len(a.copied.Bytes()) > 0, Special: a.special()}
 		if f.session.Keep(i, told) {
 			kept = append(kept, a)
 		}

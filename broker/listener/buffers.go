@@ -46,3 +46,25 @@ func (buf *buffer) settle(b *Budget) {
 		buf.leased, buf.beyond = 0, false
 	}
 }
+
+// Memory is pooled memory for bytes of an answer. The zero value is none.
+type Memory struct{ buf *buffer }
+
+// TakeMemory returns memory of n bytes and unknown content.
+func TakeMemory(n int) Memory { return Memory{getBuffer(n)} }
+
+// Bytes are valid until Release.
+func (m Memory) Bytes() []byte {
+	if m.buf == nil {
+		return nil
+	}
+	return m.buf.b
+}
+
+// Release gives the memory back. It is to be called exactly once, as a [Part]'s
+// Release for one.
+func (m Memory) Release() {
+	if m.buf != nil {
+		m.buf.put()
+	}
+}

@@ -45,6 +45,7 @@ type fetcher struct {
 	// The goroutine's own.
 	session fetchSession
 	backoff backoff
+	memory  []byte // of the answer to the last fetch
 }
 
 // followed is a partition that a fetcher copies. Its back-off belongs to the
@@ -222,7 +223,7 @@ func (f *fetcher) send(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 		f.interrupt() // it came after the look at who is ready
 	}
 	f.mu.Unlock()
-	answer, err := f.r.deps.Send(ctx, f.leader, req)
+	answer, err := f.r.deps.SendInto(ctx, f.leader, req, &f.memory)
 	f.mu.Lock()
 	interrupted := f.giveUp == nil
 	f.giveUp = nil

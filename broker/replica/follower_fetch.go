@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,8 +18,10 @@ type FollowerFetch struct {
 	LeaderEpoch      int32 // that it follows
 	LastFetchedEpoch int32 // of its last record, -1: it has none
 	MaxBytes         int
-	AtLeastOne       bool   // one batch, however large
-	Into             []byte // the records are appended to it
+	AtLeastOne       bool // one batch, however large
+	// Memory is called for what the records are read to, where there are any; nil: it
+	// is made.
+	Memory func(bytes int) []byte
 }
 
 // FollowerAnswer is what the leader says to that.
@@ -28,7 +29,7 @@ type FollowerAnswer struct {
 	HighWatermark int64
 	LogStart      int64
 	Diverging     *EpochEnd // not nil: the follower is to truncate its log and ask again
-	Records       []byte    // appended to Into; whole batches, not flushed yet, maybe
+	Records       []byte    // whole batches, not flushed yet, maybe; nil for none
 }
 
 // EpochEnd is where a leader epoch ends.
@@ -68,11 +69,15 @@ func (p *Partition) FetchAsFollower(f FollowerFetch) (FollowerAnswer, error) {
 func (p *Partition) readFor(f FollowerFetch) ([]byte, error) {
 	slice, err := p.log.Read(f.Offset, f.MaxBytes, p.log.End(), f.AtLeastOne)
 	if err != nil || slice.Len == 0 {
-		return f.Into, err
+		return nil, err
 	}
 	defer slice.Close()
-	records := slices.Grow(f.Into, slice.Len)[:len(f.Into)+slice.Len]
-	if n, err := slice.File.ReadAt(records[len(f.Into):], slice.Off); n < slice.Len {
+	memory := f.Memory
+	if memory == nil {
+		memory = func(bytes int) []byte { return make([]byte, bytes) }
+	}
+	records := memory(slice.Len)
+	if n, err := slice.File.ReadAt(records, slice.Off); n < slice.Len {
 		return nil, fmt.Errorf("read %d bytes of %s, got %d: %w: %w", slice.Len, p, n, err, kerr.KafkaStorageError)
 	}
 	return records, nil

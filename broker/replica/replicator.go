@@ -29,6 +29,11 @@ type ReplicatorDeps struct {
 	// Send sends a request to another node and waits for the answer. It returns soon
 	// after ctx ended.
 	Send func(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
+	// SendInto is Send for fetches, whose answers are large: it reads the answer to
+	// memory, which it changes for larger where that is too small, and the answer is
+	// valid until the next call with the same memory. While it runs memory belongs to it.
+	// Nil: Send is used.
+	SendInto func(ctx context.Context, node int32, req kmsg.Request, memory *[]byte) (kmsg.Response, error)
 	// Propose asks the controller for an ISR. It calls done once, later.
 	Propose func(p Proposal, done func(ProposalAnswer))
 	// Eligible reports whether a broker may be in an ISR: it is neither fenced nor
@@ -63,6 +68,11 @@ type Replicator struct {
 
 // NewReplicator returns a replicator that fetches nothing until Run.
 func NewReplicator(c ReplicatorConfig, deps ReplicatorDeps) *Replicator {
+	if deps.SendInto == nil {
+		deps.SendInto = func(ctx context.Context, node int32, req kmsg.Request, _ *[]byte) (kmsg.Response, error) {
+			return deps.Send(ctx, node, req)
+		}
+	}
 	return &Replicator{
 		config: c, deps: deps,
 		fetchers: map[int32]*fetcher{}, follows: map[*Partition]*following{},

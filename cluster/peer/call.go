@@ -18,6 +18,7 @@ type call struct {
 	answered     bool        // an answer is to come
 	hello        bool        // it asks only whether the other end is there
 	done         chan answer // has room for the one; nil: nobody waits
+	memory       []byte      // for the answer, if its capacity is enough
 
 	// Guarded by the link's mu, from when it is sent.
 	id   int32

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -300,23 +299,31 @@ func (l *link) overdue(s *session, now time.Time) bool {
 	return len(s.unanswered) > 0 && !now.Before(s.deadline())
 }
 
-// answered hands an answer, without its length, to the call that it must be for: the
-// oldest that waits.
-func (l *link) answered(s *session, frame []byte) (*call, error) {
-	id := int32(binary.BigEndian.Uint32(frame))
+// memoryFor returns the memory of the call that an answer must be for: the oldest
+// that waits.
+func (l *link) memoryFor(s *session, id int32) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(s.unanswered) == 0 {
 		return nil, fmt.Errorf("an answer, number %d, to no request", id)
 	}
-	c := s.unanswered[0]
-	if c.id != id {
+	if c := s.unanswered[0]; c.id != id {
 		return nil, fmt.Errorf("an answer to request %d, that to %d is next", id, c.id)
 	}
+	s.heard = time.Now()
+	return s.unanswered[0].memory, nil
+}
+
+// answered takes the call off whose answer has been read. Nobody else takes any off
+// while there are answers to read.
+func (l *link) answered(s *session) *call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := s.unanswered[0]
 	s.unanswered[0] = nil
 	s.unanswered = s.unanswered[1:]
 	s.heard = time.Now()
-	return c, nil
+	return c
 }
 
 // heard takes note that the other end is sending an answer.

@@ -152,14 +152,23 @@ func (p *Peers) Run(ctx context.Context) error {
 // cannot have been done. req is used by Request until it returns; the response is the
 // caller's.
 func (p *Peers) Request(ctx context.Context, to Target, req kmsg.Request) (kmsg.Response, error) {
-	resp, err := p.request(ctx, to, req)
+	return p.RequestInto(ctx, to, req, nil)
+}
+
+// RequestInto is Request for who asks for much, again and again: the answer is read
+// into memory as far as that has the capacity, and the memory that holds it is left
+// there for the next request. Byte slices of the response lie in it, so they are valid
+// until then. While Request runs memory belongs to it; where it fails there is none
+// left.
+func (p *Peers) RequestInto(ctx context.Context, to Target, req kmsg.Request, memory *[]byte) (kmsg.Response, error) {
+	resp, err := p.request(ctx, to, req, memory)
 	if err != nil {
 		return nil, fmt.Errorf("ask node %d at %s for %s: %w", to.Node, to.Addr, protocol.NameOf(req.Key()), err)
 	}
 	return resp, nil
 }
 
-func (p *Peers) request(ctx context.Context, to Target, req kmsg.Request) (kmsg.Response, error) {
+func (p *Peers) request(ctx context.Context, to Target, req kmsg.Request, memory *[]byte) (kmsg.Response, error) {
 	c, err := p.newCall(req)
 	if err != nil {
 		return nil, notSent(err)
@@ -168,6 +177,10 @@ func (p *Peers) request(ctx context.Context, to Target, req kmsg.Request) (kmsg.
 		return nil, notSent(errors.New("nothing answers that"))
 	}
 	c.done = make(chan answer, 1)
+	if memory != nil {
+		// Whoever reads may still use it when nobody waits for the answer any more.
+		c.memory, *memory = *memory, nil
+	}
 	l := p.link(to)
 	if l == nil || !l.add(c) {
 		return nil, notSent(ErrStopped)
@@ -176,6 +189,9 @@ func (p *Peers) request(ctx context.Context, to Target, req kmsg.Request) (kmsg.
 	case a := <-c.done:
 		if a.err != nil {
 			return nil, a.err
+		}
+		if memory != nil && cap(a.body) <= keptMost {
+			*memory = a.body
 		}
 		return c.decode(req, a.body)
 	case <-ctx.Done():

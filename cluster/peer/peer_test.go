@@ -140,6 +140,57 @@ func TestALargeAnswer(t *testing.T) {
 	}
 }
 
+// Who asks again and again has his answers read into the same memory while they fit,
+// and into larger where they do not.
+func TestAnswersUseMemoryAgain(t *testing.T) {
+	n := &fakeNode{id: 2, handle: func(r *request) {
+		large := bytes.Repeat([]byte{7}, int(indexOf(r)))
+		r.reply(&node.ReadMetadataResponse{Snapshot: large})
+	}}
+	addr, _ := n.listen(t)
+	h := startOnTCP(t)
+	var memory []byte
+	for _, step := range []struct {
+		size  int64
+		moves bool // the memory is other memory afterwards
+	}{{5000, true}, {4000, false}, {5000, false}, {6000, true}, {9000, false}, {keptMost + 1, true}, {100, true}} {
+		before := memory[:cap(memory)]
+		resp, err := h.RequestInto(t.Context(), Target{2, addr, LaneReplication}, &node.ReadMetadataRequest{Index: step.size}, &memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.(*node.ReadMetadataResponse).Snapshot; !bytes.Equal(got, bytes.Repeat([]byte{7}, int(step.size))) {
+			t.Fatalf("asked for %d bytes, got %d", step.size, len(got))
+		}
+		after := memory[:cap(memory)]
+		if moved := len(before) == 0 || len(after) == 0 || &before[0] != &after[0]; moved != step.moves {
+			t.Errorf("answer of %d bytes: other memory %v, want %v", step.size, moved, step.moves)
+		}
+	}
+}
+
+// Memory is not used again that an answer may still come into which nobody waits for.
+func TestMemoryIsLeftToALateAnswer(t *testing.T) {
+	release, arrived := make(chan struct{}), make(chan struct{})
+	n := &fakeNode{id: 2, handle: func(r *request) {
+		close(arrived)
+		<-release
+		echo(r)
+	}}
+	addr, _ := n.listen(t)
+	h := startOnTCP(t)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		giveUp()
+	}()
+	memory := make([]byte, 1000)
+	if _, err := h.RequestInto(ctx, Target{2, addr, LaneReplication}, &node.ReadMetadataRequest{}, &memory); err == nil || memory != nil {
+		t.Errorf("given up with %v, %d bytes of memory are left", err, len(memory))
+	}
+	close(release)
+}
+
 // When a connection breaks, who waits hears so, and that what he asked may have been
 // done; the next request finds a new connection.
 func TestABrokenConnectionFailsWhatWaits(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -28,6 +29,8 @@ const (
 	believed = 16 << 20
 	// piece is how much of a large answer is to arrive within RequestTimeout.
 	piece = 1 << 20
+	// keptMost bounds the memory that is kept from one answer for the next.
+	keptMost = 16 << 20
 	// readSize is what is read at once of small answers.
 	readSize = 16 << 10
 )
@@ -110,14 +113,18 @@ func (s *session) greet() error {
 	if _, err := s.conn.Write(s.link.peers.hello); err != nil {
 		return err
 	}
-	frame, err := s.readFrame(maxHelloAnswer)
+	size, id, err := s.readHead(maxHelloAnswer)
 	if err != nil {
 		return err
 	}
-	if id := binary.BigEndian.Uint32(frame); id != 0 {
+	if id != 0 {
 		return fmt.Errorf("it answers request %d", id)
 	}
-	return s.link.checkHello(frame[4:])
+	body, err := s.readBody(size, nil)
+	if err != nil {
+		return err
+	}
+	return s.link.checkHello(body)
 }
 
 // refusalError is a node's sentence why it does not talk to this one.
@@ -231,54 +238,71 @@ func (s *session) send(frames net.Buffers, now time.Time) error {
 // read hands out answers until there are no more.
 func (s *session) read() error {
 	for {
-		frame, err := s.readFrame(maxAnswer)
+		size, id, err := s.readHead(maxAnswer)
 		if err != nil {
 			return err
 		}
-		c, err := s.link.answered(s, frame)
+		memory, err := s.link.memoryFor(s, id)
 		if err != nil {
 			return err
 		}
+		body, err := s.readBody(size, memory)
+		if err != nil {
+			return err
+		}
+		c := s.link.answered(s)
 		if c.hello {
-			if err := s.link.checkHello(frame[4:]); err != nil {
+			if err := s.link.checkHello(body); err != nil {
 				return fmt.Errorf("say hello again: %w", err)
 			}
 		}
-		c.finish(answer{body: frame[4:]})
+		c.finish(answer{body: body})
 	}
 }
 
-// readFrame reads an answer, and returns it without its length: it has a correlation
-// id at least.
-func (s *session) readFrame(limit int) ([]byte, error) {
-	var length [4]byte
-	if _, err := io.ReadFull(s.in, length[:]); err != nil {
-		return nil, hungUp(err)
+// readHead reads the length and the correlation id that an answer begins with. It
+// returns how much follows.
+func (s *session) readHead(limit int) (size int, id int32, err error) {
+	length, err := s.readNumber()
+	if err != nil {
+		return 0, 0, err
 	}
-	size := int64(binary.BigEndian.Uint32(length[:]))
-	if size < 4 || size > int64(limit) {
-		return nil, fmt.Errorf("an answer of %d bytes, from 4 to %d are taken", size, limit)
+	if length < 4 || int64(length) > int64(limit) {
+		return 0, 0, fmt.Errorf("an answer of %d bytes, from 4 to %d are taken", length, limit)
 	}
-	frame := make([]byte, min(size, believed))
-	for got := 0; ; {
-		if got == len(frame) {
-			frame = enlarged(frame, min(size, 2*int64(got)))
+	number, err := s.readNumber()
+	return int(length) - 4, int32(number), err
+}
+
+func (s *session) readNumber() (uint32, error) {
+	var number [4]byte
+	if _, err := io.ReadFull(s.in, number[:]); err != nil {
+		return 0, hungUp(err)
+	}
+	return binary.BigEndian.Uint32(number[:]), nil
+}
+
+// readBody reads the rest of an answer to memory, or to twice as much where that is
+// too small: so memory that is used again is soon enough.
+func (s *session) readBody(size int, memory []byte) ([]byte, error) {
+	body := memory[:0]
+	if cap(memory) < size {
+		body = make([]byte, 0, min(max(size, 2*cap(memory)), believed))
+	}
+	for len(body) < size {
+		if len(body) == cap(body) {
+			body = slices.Grow(body, min(size, 2*cap(body))-len(body))
 		}
-		n, err := io.ReadFull(s.in, frame[got:min(len(frame), got+piece)])
+		to := min(size, cap(body), len(body)+piece)
+		n, err := io.ReadFull(s.in, body[len(body):to])
 		if err != nil {
 			return nil, hungUp(err)
 		}
-		if got += n; int64(got) == size {
-			return frame, nil
+		if body = body[:len(body)+n]; len(body) < size {
+			s.link.heard(s)
 		}
-		s.link.heard(s)
 	}
-}
-
-func enlarged(b []byte, size int64) []byte {
-	larger := make([]byte, size)
-	copy(larger, b)
-	return larger
+	return body, nil
 }
 
 // hungUp says what the end of a stream means where more should come.
