@@ -66,6 +66,9 @@ func newPartition[M machine](epoch int32, log Log, m M, logger *slog.Logger) *pa
 	return p
 }
 
+// over reports whether the partition was given up.
+func (p *partition[M]) over() bool { return p.term.Err() != nil }
+
 // deliver hands a response to the request that waits for it.
 type deliver func(any)
 
@@ -76,7 +79,7 @@ func (p *partition[M]) load() error {
 	err := p.replayAll()
 	p.mu.Lock()
 	switch {
-	case p.term.Err() != nil:
+	case p.over():
 		p.mu.Unlock()
 		return nil
 	case err != nil:
@@ -112,7 +115,7 @@ func (p *partition[M]) replayAll() error {
 	var scratch record.Scratch
 	now := time.Now()
 	return p.log.Replay(func(b record.Batch) error {
-		if p.term.Err() != nil {
+		if p.over() {
 			return errGivenUp
 		}
 		if b.Attributes().Control() {

@@ -74,7 +74,7 @@ func (t *Txns) Lead(index, epoch int32, log Log) (load func() error) {
 // writeMarkers carries out a decision of p and tells it how far that got.
 func (t *Txns) writeMarkers(p *partition[*txn.Coordinator], w txn.WriteMarkers) {
 	t.deps.Markers.WriteMarkers(p.term, w.Marker, w.Partitions, func(written []protocol.TopicPartition, err error) {
-		if err != nil && p.term.Err() == nil {
+		if err != nil && !p.over() {
 			t.deps.Logger.Error("a transaction is decided and not complete; its markers are tried again",
 				"transactional_id", w.TransactionalID, "producer_id", w.Marker.ProducerID, "commit", w.Marker.Commit, "err", err)
 		}
