@@ -22,7 +22,6 @@ import (
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
-	"github.com/klamm-io/klamm/cluster/peer"
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/coordinator/group"
@@ -116,7 +115,7 @@ func (b *Broker) openCoordinators(deps Deps, moreIDs func(context.Context) (firs
 	b.groups = shard.New(b.groupsConfig(), deps.Logger)
 	b.markers = b.newDelivery(deps)
 	if b.node != nil {
-		b.enlist = enlist.New(b.node.sendToBroker(peer.LaneTransactions))
+		b.enlist = enlist.New(b.node.sendToBroker(enlistLane))
 	}
 	b.txns = shard.NewTxns(b.txnsConfig(), shard.TxnDeps{Markers: b.markers, NewProducerID: b.producers.take, Logger: deps.Logger})
 	b.sizeCoordinators(b.view.Image().Topics())

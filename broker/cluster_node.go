@@ -55,6 +55,10 @@ type clusterNode struct {
 // heartbeats must not.
 const isrLane peer.Lane = "isr"
 
+// enlistLane is for questions to coordinators of transactions, which producers wait
+// for, while the answer to markers waits for the slowest of their partitions.
+const enlistLane peer.Lane = "enlist"
+
 func (n *clusterNode) me() int32 { return n.broker.config.NodeID }
 
 // broke hears that a connection to another node ended.
