@@ -45,7 +45,7 @@ func (asSent) SetVersion(int16) {}
 // client may ask for it was looked at before: the active controller takes a node's
 // word for that.
 func decide[R kmsg.Response](h *Handler, req kmsg.Request, here func(*metadata.Image) ([]metadata.Record, R)) (resp R, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), decisionPatience)
+	ctx, cancel := context.WithTimeout(h.serving, decisionPatience)
 	defer cancel()
 	if h.cluster.Decides() {
 		_, err = h.cluster.Propose(ctx, func(img *metadata.Image) (records []metadata.Record, err error) {

@@ -62,7 +62,7 @@ func (h *Handler) voterNodes() (nodes []kmsg.DescribeQuorumResponseNode) {
 
 // quorumElsewhere lets the leader of the quorum describe it.
 func (h *Handler) quorumElsewhere(req *kmsg.DescribeQuorumRequest, failed *kmsg.DescribeQuorumResponse) *kmsg.DescribeQuorumResponse {
-	ctx, cancel := context.WithTimeout(context.Background(), decisionPatience)
+	ctx, cancel := context.WithTimeout(h.serving, decisionPatience)
 	defer cancel()
 	answer, err := h.cluster.Ask(ctx, asSent{req})
 	if resp, is := answer.(*kmsg.DescribeQuorumResponse); err == nil && is {

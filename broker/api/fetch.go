@@ -42,7 +42,7 @@ func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
 		return
 	}
 	f := h.newFetch(r, req, session)
-	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.stopping)
+	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.serving.Done())
 	r.Waited(f.waited)
 	h.countFetched(partitions)
 	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: partitions}

@@ -71,7 +71,7 @@ func (f *followerFetch) readOrWait(deadline time.Time) (answer []fetchedPartitio
 		case <-poll.Woken():
 		case <-timer.C:
 			more = false
-		case <-f.handler.stopping:
+		case <-f.handler.serving.Done():
 			more = false
 		}
 	}

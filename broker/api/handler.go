@@ -8,9 +8,9 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -106,18 +106,18 @@ type Handler struct {
 	apis           map[int16]api // that are served
 	forControllers bool          // it serves a listener of controllers
 
-	stop     func() // closes stopping, once
-	stopping chan struct{}
+	serving context.Context // until Stop; no request outlives it that waits for another node
+	stop    func()
 }
 
 // New returns a handler.
 func New(d Deps) *Handler {
-	stopping := make(chan struct{})
+	serving, stop := context.WithCancel(context.Background())
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
-		apis: clientAPIs, stop: sync.OnceFunc(func() { close(stopping) }), stopping: stopping,
+		apis: clientAPIs, serving: serving, stop: stop,
 	}
 }
 
@@ -129,7 +129,8 @@ func (h *Handler) ForControllers() *Handler {
 	return &c
 }
 
-// Stop lets every fetch that waits for records answer with what there is.
+// Stop lets every fetch that waits for records answer with what there is, and gives up
+// what waits for the active controller.
 func (h *Handler) Stop() { h.stop() }
 
 // Overlaps reports whether requests of that API may be pending several at a time

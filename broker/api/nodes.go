@@ -96,7 +96,7 @@ func forNodes[R any, P interface {
 		if !h.fromNode(r) {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), controllerPatience)
+		ctx, cancel := context.WithTimeout(h.serving, controllerPatience)
 		defer cancel()
 		r.ReplyMsg(answer(h.active, ctx, req))
 	})
@@ -128,7 +128,7 @@ func (h *Handler) readMetadata(r *listener.Request, req *node.ReadMetadataReques
 	if !h.fromNode(r) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), controllerPatience)
+	ctx, cancel := context.WithTimeout(h.serving, controllerPatience)
 	defer cancel()
 	r.ReplyMsg(h.voter.ReadMetadata(ctx, req))
 }
