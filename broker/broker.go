@@ -167,7 +167,8 @@ func (b *Broker) txnsConfig() shard.TxnConfig {
 	return shard.TxnConfig{
 		Config: txn.Config{
 			MaxTimeout: c.TransactionMaxTimeout, AbortInterval: c.TransactionAbortInterval, Expiration: c.TransactionalIDExpiration,
-			Version: func() int16 { return b.view.Image().Feature(controller.TransactionVersion) },
+			Version:          func() int16 { return b.view.Image().Feature(controller.TransactionVersion) },
+			NewestConnection: listener.NewestConnection,
 		},
 		Partitions: c.TransactionTopicPartitions, ExpiryInterval: c.TransactionalIDExpiryInterval,
 	}

@@ -96,6 +96,9 @@ func (c *Conn) Host() string { return c.host }
 // taken counts the connections of this process.
 var taken atomic.Uint64
 
+// NewestConnection is the greatest number that a connection was given, 0 for none.
+func NewestConnection() uint64 { return taken.Load() }
+
 func newConn(l *Listener, socket net.Conn, host string) *Conn {
 	c := &Conn{
 		Number:    taken.Add(1),

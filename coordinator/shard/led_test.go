@@ -174,7 +174,7 @@ func TestChangesWhileLoading(t *testing.T) {
 func TestTxnsLedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, asked := newLog(), make(chan marked, 10)
-		txns := NewTxns(TxnConfig{Config: txn.Config{MaxTimeout: time.Hour, AbortInterval: time.Hour, Expiration: time.Hour, Version: func() int16 { return 2 }}, Partitions: 1}, TxnDeps{
+		txns := NewTxns(TxnConfig{Config: txn.Config{MaxTimeout: time.Hour, AbortInterval: time.Hour, Expiration: time.Hour, Version: func() int16 { return 2 }, NewestConnection: func() uint64 { return 0 }}, Partitions: 1}, TxnDeps{
 			Markers: markersTo(asked), NewProducerID: func() (int64, error) { return 40, nil }, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err := txns.Lead(0, 3, l)(); err != nil {

@@ -22,6 +22,8 @@ type Config struct {
 	// Version tells the finalized transaction.version, which may change between two
 	// steps: 2 gives each transaction its own epoch.
 	Version func() int16
+	// NewestConnection is the greatest number that a connection has by now.
+	NewestConnection func() uint64
 	// Epoch is the leader epoch of the partition of __transaction_state. Markers carry
 	// it.
 	Epoch int32

@@ -18,7 +18,7 @@ import (
 // with, at the same times, write the same bytes.
 func TestRecordsAreThoseOfKafka(t *testing.T) {
 	wrote := kafkaRecords(t)
-	s := newShell(Config{MaxTimeout: time.Hour, AbortInterval: time.Hour, Expiration: time.Hour, Version: two})
+	s := newShell(Config{MaxTimeout: time.Hour, AbortInterval: time.Hour, Expiration: time.Hour, Version: two, NewestConnection: none})
 	at := func(do func() step.Output) {
 		// Every request of this list writes one record, at the time that it carries.
 		var v kmsg.TxnMetadataValue
@@ -115,7 +115,7 @@ func sorted(t *testing.T, value []byte) []byte {
 
 // What Kafka wrote is read here, and written again as it was.
 func TestRecordsOfKafkaAreRead(t *testing.T) {
-	s := newShell(Config{Version: two})
+	s := newShell(Config{Version: two, NewestConnection: none})
 	for i, r := range kafkaRecords(t) {
 		if err := s.Replay(r.Key, r.Value, s.now); err != nil {
 			t.Fatalf("record %d: %v", i, err)
@@ -139,7 +139,7 @@ func TestBadRecords(t *testing.T) {
 		"a negative number": {Key: sound.Key, Value: append([]byte{255, 255}, sound.Value[2:]...)},
 		"a state of none":   {Key: sound.Key, Value: append(append(append([]byte{}, sound.Value[:16]...), 9), sound.Value[17:]...)},
 	} {
-		s := newShell(Config{Version: two})
+		s := newShell(Config{Version: two, NewestConnection: none})
 		if err := s.Replay(r.Key, r.Value, s.now); err == nil {
 			t.Errorf("%s: it was taken in", name)
 		}
@@ -147,7 +147,7 @@ func TestBadRecords(t *testing.T) {
 			t.Errorf("%s: it left a transaction", name)
 		}
 	}
-	s := newShell(Config{Version: two})
+	s := newShell(Config{Version: two, NewestConnection: none})
 	if err := s.Replay([]byte{0, 7, 1}, nil, s.now); err != nil {
 		t.Errorf("a key of a version that is not known is left alone, but: %v", err)
 	}

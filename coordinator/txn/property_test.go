@@ -147,8 +147,12 @@ func (s *scribe) join(p int) bool {
 	}
 	s.perhapsLate(add)
 	a, answered := s.ask(func(to step.Ticket) step.Output { return add(s.request(), to) })
-	if answered && errors.Is(a.Err, kerr.ConcurrentTransactions) {
+	switch {
+	case answered && errors.Is(a.Err, kerr.ConcurrentTransactions):
 		return false // it is tried again later
+	case answered && errors.Is(a.Err, ErrStaleConnection):
+		s.reconnect()
+		return false
 	}
 	if answered && a.Err == nil && s.version < 2 {
 		a, answered = s.ask(func(to step.Ticket) step.Output {
@@ -179,6 +183,8 @@ func (s *scribe) end(commit bool) {
 	switch {
 	case !answered || errors.Is(a.Err, kerr.ConcurrentTransactions):
 		return
+	case errors.Is(a.Err, ErrStaleConnection):
+		return // it connects anew and asks again
 	case a.Err != nil:
 		s.broken()
 		return

@@ -115,7 +115,12 @@ func restore(id string, value []byte) (*txn, error) {
 // Loaded ends a replay: decisions that were not carried out are carried out now.
 func (c *Coordinator) Loaded(time.Time) step.Output {
 	var out output
+	next := c.config.NewestConnection() + 1
 	for _, t := range c.sorted() {
+		// On which connections clients asked is not known any more. They may have asked
+		// another coordinator since, so whatever still comes on one that is there
+		// already may be late.
+		t.connection = next
 		if t.state.prepared() {
 			out.Effects = append(out.Effects, c.markersOf(t))
 		}

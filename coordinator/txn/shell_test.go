@@ -151,3 +151,6 @@ func name(err error) string {
 
 // two is the newest transaction.version.
 func two() int16 { return 2 }
+
+// none is the number of the newest connection where there is none.
+func none() uint64 { return 0 }

@@ -17,7 +17,7 @@ import (
 // the coordinator wants done. go test -rewrite writes them anew.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
-		s := newShell(Config{MaxTimeout: 15 * time.Minute, AbortInterval: 10 * time.Second, Expiration: time.Hour, Version: two, Epoch: 3})
+		s := newShell(Config{MaxTimeout: 15 * time.Minute, AbortInterval: 10 * time.Second, Expiration: time.Hour, Version: two, NewestConnection: none, Epoch: 3})
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.told.Reset()
 			run(t, s, d)

@@ -65,7 +65,7 @@ func place(p int) protocol.TopicPartition {
 }
 
 func (w *world) newMachine() *Coordinator {
-	return New(Config{MaxTimeout: time.Hour, AbortInterval: 10 * time.Second, Expiration: 1000 * time.Hour, Version: two}, slog.New(slog.DiscardHandler))
+	return New(Config{MaxTimeout: time.Hour, AbortInterval: 10 * time.Second, Expiration: 1000 * time.Hour, Version: two, NewestConnection: func() uint64 { return connections }}, slog.New(slog.DiscardHandler))
 }
 
 // do does what a step wants, but for what waits for a flush.
@@ -111,7 +111,8 @@ func (w *world) flush() {
 	}
 }
 
-// crash loses what was not flushed, and all that the coordinator had in mind.
+// crash loses what was not flushed, and all that the coordinator had in mind. It may
+// be that another broker was the coordinator meanwhile: connections outlive it.
 func (w *world) crash() {
 	w.records, w.held, w.markers = w.records[:w.flushed], nil, nil
 	w.machine = w.newMachine()
