@@ -228,7 +228,7 @@ func (d *Dir) Open(tp protocol.TopicPartition, id protocol.TopicID, c Config) (*
 	}
 	l := &Log{TopicPartition: tp, TopicID: id, dir: d, path: d.file(tp.String()), logger: d.logger}
 	l.config.Store(&c)
-	fresh, err := d.prepare(l)
+	fresh, err := d.prepare(l, recoveryPoint)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of %s: %w", tp, err)
 	}
@@ -287,20 +287,24 @@ func (d *Dir) forget(tp protocol.TopicPartition) error {
 }
 
 // prepare makes the log's folder if it is not there.
-func (d *Dir) prepare(l *Log) (fresh bool, err error) {
+func (d *Dir) prepare(l *Log, recoveryPoint int64) (fresh bool, err error) {
 	metadata := l.file(partitionMetadataFile)
 	if _, err := d.fs.Stat(l.path); err == nil {
 		id, err := readPartitionMetadata(d.fs, metadata)
 		if err == nil && id == l.TopicID {
 			return false, nil
 		}
-		if err != nil || damagedForm(id, l.TopicID) {
-			// Torn by a stop right after the folder was made, never written, or damaged since.
+		unwritten := errors.Is(err, errUnwritten) && recoveryPoint == 0
+		if err != nil && !unwritten || err == nil && damagedForm(id, l.TopicID) {
+			// It is not there, as where an old Kafka made the folder, or was damaged since.
 			d.logger.Warn("a folder does not say to which topic it belongs; writing it anew", "partition", l.String(), "file", metadata, "topic_id", l.TopicID, "err", err)
 			return false, writePartitionMetadata(d.fs, metadata, l.TopicID)
 		}
+		// What was never written may have been of the topic before, or of this one: nothing
+		// in the folder was acknowledged.
 		aside := d.file(awayName(l.TopicPartition, "stray"))
-		d.logger.Warn("a folder belongs to a topic that was deleted; putting it aside", "partition", l.String(), "topic_id", id, "path", aside)
+		d.logger.Warn("a folder is that of a topic that was deleted, or nothing in it was ever flushed; putting it aside",
+			"partition", l.String(), "topic_id", id, "path", aside, "err", err)
 		if err := d.fs.Rename(l.path, aside); err != nil {
 			return false, err
 		}
@@ -308,8 +312,7 @@ func (d *Dir) prepare(l *Log) (fresh bool, err error) {
 	if err := d.fs.Mkdir(l.path); err != nil {
 		return false, err
 	}
-	l.namesChanged = true
-	return true, writePartitionMetadata(d.fs, metadata, l.TopicID)
+	return true, beginPartitionMetadata(d.fs, metadata, l.TopicID)
 }
 
 // Logs returns the open logs, in no order.

@@ -110,8 +110,11 @@ func (l *Log) syncPending(p pending) error {
 	return l.syncNames()
 }
 
-// syncNames makes the names of the log's files and folder durable.
+// syncNames makes the names of the log's files and folder durable, and whose it is.
 func (l *Log) syncNames() error {
+	if err := syncPartitionMetadata(l.dir.fs, l.file(partitionMetadataFile)); err != nil {
+		return err
+	}
 	for _, folder := range []string{l.path, filepath.Dir(l.path)} {
 		if err := l.dir.fs.SyncDir(folder); err != nil {
 			return fmt.Errorf("flush folder %s: %w", folder, err)

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/bits"
 	"strings"
 
@@ -13,11 +14,18 @@ import (
 // partitionMetadataFile says to which topic id a partition's folder belongs.
 const partitionMetadataFile = "partition.metadata"
 
+// errUnwritten says that a stop came before a folder's metadata reached the disk, and
+// so before anything of its log was flushed.
+var errUnwritten = errors.New("it was never written")
+
 // readPartitionMetadata reads a topic id from the file, which has to be there.
 func readPartitionMetadata(fsys disk.FS, path string) (protocol.TopicID, error) {
 	raw, err := fsys.ReadFile(path)
 	if err != nil {
 		return protocol.TopicID{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	if allZero(raw) {
+		return protocol.TopicID{}, fmt.Errorf("%s: %w", path, errUnwritten)
 	}
 	version, id, _ := strings.Cut(strings.TrimSuffix(string(raw), "\n"), "\n")
 	if version != "version: 0" {
@@ -49,20 +57,41 @@ func damagedForm(id, want protocol.TopicID) bool {
 	return id.IsZero() || differ <= flippedBits
 }
 
-// writePartitionMetadata does not flush the file: the log's first flush makes
-// the folder durable, and a file that is torn by a stop before is written anew.
-func writePartitionMetadata(fsys disk.FS, path string, id protocol.TopicID) error {
+// partitionMetadata is the file's content.
+func partitionMetadata(id protocol.TopicID) []byte {
+	return []byte("version: 0\ntopic_id: " + id.String() + "\n")
+}
+
+// beginPartitionMetadata writes the file for a new folder and does not flush it: the
+// log's first flush does, before it counts.
+func beginPartitionMetadata(fsys disk.FS, path string, id protocol.TopicID) error {
 	file, err := fsys.OpenFile(path)
 	if err != nil {
 		return fmt.Errorf("make %s: %w", path, err)
 	}
-	text := "version: 0\ntopic_id: " + id.String() + "\n"
-	err = file.Truncate(0)
-	if err == nil {
-		_, err = file.WriteAt([]byte(text), 0)
-	}
+	_, err = file.WriteAt(partitionMetadata(id), 0)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// writePartitionMetadata writes the file anew for a folder that has records.
+func writePartitionMetadata(fsys disk.FS, path string, id protocol.TopicID) error {
+	return disk.WriteFileAtomic(fsys, path, partitionMetadata(id))
+}
+
+// syncPartitionMetadata makes the file durable.
+func syncPartitionMetadata(fsys disk.FS, path string) error {
+	file, err := fsys.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was removed while the log was open; the next start writes it anew
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("flush %s: %w", path, err)
 	}
 	return nil
 }
