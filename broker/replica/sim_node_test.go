@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,21 +23,52 @@ import (
 	"github.com/klamm-io/klamm/storage/log"
 )
 
-// simNode is one start of a broker, up to its stop or crash.
+// simSlot is a partition of the simulation, whichever topic of that name there is.
+type simSlot struct {
+	protocol.TopicPartition
+	compact        bool
+	retentionBytes int64 // -1: all is kept
+}
+
+var simSlots = []simSlot{
+	{TopicPartition: protocol.TopicPartition{Topic: "flights"}, retentionBytes: -1},
+	{TopicPartition: protocol.TopicPartition{Topic: "flights", Partition: 1}, retentionBytes: 8000},
+	{TopicPartition: protocol.TopicPartition{Topic: "planes"}, compact: true, retentionBytes: -1},
+}
+
+// logConfig is how the logs of a slot behave.
+func (s simSlot) logConfig() log.Config {
+	c := simLog
+	c.Compact, c.Delete, c.RetentionBytes = s.compact, !s.compact, s.retentionBytes
+	return c
+}
+
+// simNode is one start of a broker, up to its stop.
 type simNode struct {
 	id          int32
 	brokerEpoch int64
 	disk        *disk.Memory
+	chance      *chance
 	dir         *log.Dir
+	cleaner     *log.Cleaner
 	set         *Set
-	partitions  []*Partition
 	busy        *Partition // keeps the disk busy
 	replicator  *Replicator
 	sessions    *fetchsession.Cache
 	dead        atomic.Bool // nothing that it says counts any more
 	stop        context.CancelFunc
 	tasks       sync.WaitGroup
-	watermarks  []int64 // seen last, by the reader
+
+	mu sync.Mutex
+	// Guarded by mu.
+	replicas []*simReplica // by slot, nil where there is none
+}
+
+// simReplica is a replica that a node has.
+type simReplica struct {
+	*Partition
+	slot      int
+	watermark int64 // that its reader saw last
 }
 
 var busyID = protocol.TopicID{15: 8}
@@ -45,7 +77,7 @@ var simLog = log.Config{
 	SegmentBytes: 2000, SegmentAge: time.Hour, SegmentIndexBytes: 1 << 20, IndexIntervalBytes: 200,
 	RetentionMs: -1, RetentionBytes: -1, MaxMessageBytes: 1 << 20, Compression: log.ProducerCompression,
 	TimestampBeforeMaxMs: 1 << 62, TimestampAfterMaxMs: 1 << 62, FlushOnAck: true,
-	FlushMessages: 1 << 62, FlushInterval: 1 << 62,
+	FlushMessages: 1 << 62, FlushInterval: 1 << 62, MinDirtyRatio: 0.2, DeleteRetention: time.Hour,
 }
 
 // busyDisk is a disk on which the flushes of one log take a while. A folder that
@@ -74,8 +106,12 @@ func (f busyFile) Sync() error {
 	return f.File.Sync()
 }
 
-// keepBusy appends to the log that is slow to flush, and writes checkpoints.
-func (n *simNode) keepBusy(ctx context.Context, rest func() time.Duration) {
+// keepBusy appends to the log that is slow to flush, and in between does the upkeep
+// of the others: checkpoints, retention, the scrub and compaction. They take turns,
+// because what waits for a flush there holds locks, and while others wait for those no
+// time passes in a bubble.
+func (n *simNode) keepBusy(ctx context.Context) {
+	who := fmt.Sprint("upkeep of ", n.id)
 	for ctx.Err() == nil {
 		if _, err := appendOne(n.busy); err != nil {
 			return
@@ -83,32 +119,65 @@ func (n *simNode) keepBusy(ctx context.Context, rest func() time.Duration) {
 		flushed := make(chan struct{})
 		n.busy.WhenFlushed(n.busy.LeaderEpoch(), n.busy.Log().End()-1, time.Time{}, func(error) func() { close(flushed); return nil })
 		<-flushed
-		time.Sleep(rest())
-		if rest() < 2*time.Millisecond {
+		time.Sleep(n.chance.millis(who, 30))
+		switch n.chance.pick(who, 15) {
+		case 0:
 			_ = n.dir.Checkpoint()
+		case 1, 2:
+			brief(ctx, 2*time.Millisecond, n.dir.Run)
+		case 3:
+			brief(ctx, 1100*time.Millisecond, n.dir.Run) // which deletes files that retention took out
+		case 4, 5:
+			brief(ctx, time.Millisecond, n.cleaner.Run)
 		}
 	}
 }
 
-// startSimNode starts a broker over what a disk holds.
-func startSimNode(t testing.TB, id int32, m *disk.Memory, partitions int, flushTakes func() time.Duration) *simNode {
+// brief lets something run for a while.
+func brief(ctx context.Context, d time.Duration, run func(context.Context) error) {
+	ctx, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	_ = run(ctx)
+}
+
+// openSimDir opens the folder of logs on a node's disk.
+func openSimDir(t testing.TB, id int32, fs disk.FS, logger *slog.Logger) *log.Dir {
 	t.Helper()
-	dir, err := log.OpenDir("d", log.DirConfig{NodeID: id, Flushes: 1, ProducerExpiry: time.Hour},
-		log.Deps{FS: busyDisk{FS: m, takes: flushTakes}, Logger: slog.New(slog.DiscardHandler), Observe: unobserved{}})
+	dir, err := log.OpenDir("d", log.DirConfig{
+		NodeID: id, Flushes: 1, ProducerExpiry: time.Hour, RetentionInterval: time.Millisecond, ScrubBytesPerSecond: 1 << 40, ScrubInterval: time.Hour,
+	}, log.Deps{FS: fs, Logger: logger, Observe: undamaged{t}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &simNode{id: id, disk: m, dir: dir, set: NewSet(), sessions: fetchsession.New(10, time.Minute), watermarks: make([]int64, partitions)}
-	for i := range int32(partitions) {
-		tp := protocol.TopicPartition{Topic: "flights", Partition: i}
-		l, err := dir.Open(tp, flightsID, simLog)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.partitions = append(n.partitions, n.set.AddReplica(tp, flightsID, l))
+	return dir
+}
+
+// undamaged says that no disk of the simulation changes what it keeps.
+type undamaged struct{ t testing.TB }
+
+func (undamaged) Flushed(time.Duration) {}
+func (u undamaged) Damaged(tp protocol.TopicPartition) {
+	u.t.Errorf("%s is taken for damaged", tp)
+}
+
+// startSimNode starts a broker over what a disk holds. It has no replicas yet.
+func startSimNode(t testing.TB, id int32, m *disk.Memory, c *chance, flushMillis int, logger *slog.Logger) *simNode {
+	t.Helper()
+	fs := busyDisk{
+		FS:    yieldingDisk{FS: m, chance: c, who: fmt.Sprint("disk of ", id)},
+		takes: func() time.Duration { return c.millis(fmt.Sprint("flush of ", id), flushMillis) },
 	}
+	n := &simNode{
+		id: id, disk: m, chance: c, dir: openSimDir(t, id, fs, logger), set: NewSet(),
+		sessions: fetchsession.New(10, time.Minute), replicas: make([]*simReplica, len(simSlots)),
+	}
+	n.cleaner = log.NewCleaner(log.CleanerConfig{
+		Threads: 1, DedupeBytes: 1 << 16, LoadFactor: 0.9, IOBufferBytes: 1 << 16, BytesPerSecond: 1e15, Backoff: time.Hour,
+	}, []*log.Dir{n.dir}, logger)
 	tp := protocol.TopicPartition{Topic: "busy"}
-	l, err := dir.Open(tp, busyID, simLog)
+	c2 := simLog
+	c2.SegmentBytes = 1 << 30 // a roll would flush with the log's lock held
+	l, err := n.dir.Open(tp, busyID, c2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +205,57 @@ func (n *simNode) end() {
 	_ = n.dir.Close()
 }
 
+// replica returns the node's replica of a slot, nil where it has none.
+func (n *simNode) replica(slot int) *simReplica {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.replicas[slot]
+}
+
+// assign makes the replicas what the controller says. One goroutine calls it.
+func (n *simNode) assign(t testing.TB, all []modelPartition) {
+	for slot, p := range all { // first, because a set knows one topic of a name
+		if has := n.replica(slot); has != nil && (has.TopicID != p.id || !slices.Contains(p.Replicas, n.id)) {
+			n.drop(t, has)
+		}
+	}
+	for slot, p := range all {
+		if p.id == (protocol.TopicID{}) || !slices.Contains(p.Replicas, n.id) {
+			continue
+		}
+		has := n.replica(slot)
+		if has == nil {
+			has = n.open(slot, p)
+		}
+		n.replicator.Assign(has.Partition, p.Assignment)
+	}
+}
+
+// open makes a replica of a slot over what the disk has of it.
+func (n *simNode) open(slot int, p modelPartition) *simReplica {
+	l, err := n.dir.Open(p.tp, p.id, simSlots[slot].logConfig())
+	if err != nil {
+		panic(err) // a bubble whose nodes wait for each other cannot be ended otherwise
+	}
+	r := &simReplica{Partition: n.set.AddReplica(p.tp, p.id, l), slot: slot}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.replicas[slot] = r
+	return r
+}
+
+// drop lets go of a replica that is not this node's any more.
+func (n *simNode) drop(t testing.TB, r *simReplica) {
+	n.set.RemoveOne(r.TopicPartition)
+	n.replicator.Remove(r.Partition)
+	n.mu.Lock()
+	n.replicas[r.slot] = nil
+	n.mu.Unlock()
+	if err := n.dir.Delete(r.TopicPartition); err != nil {
+		t.Error(err)
+	}
+}
+
 // serve answers what another node asks.
 func (n *simNode) serve(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	switch req := req.(type) {
@@ -150,8 +270,11 @@ func (n *simNode) serve(ctx context.Context, req kmsg.Request) (kmsg.Response, e
 func (n *simNode) serveListOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	asked := req.Topics[0].Partitions[0]
 	response, t, a := kmsg.NewPtrListOffsetsResponse(), kmsg.NewListOffsetsResponseTopic(), kmsg.NewListOffsetsResponseTopicPartition()
-	p := n.partitions[asked.Partition]
-	switch err := p.CheckEpoch(asked.CurrentLeaderEpoch); {
+	p, err := n.set.Get(req.Topics[0].Topic, asked.Partition)
+	if err == nil {
+		err = p.CheckEpoch(asked.CurrentLeaderEpoch)
+	}
+	switch {
 	case err != nil || !p.Leads():
 		a.ErrorCode = kerr.NotLeaderForPartition.Code
 	case asked.Timestamp == earliestOffset:
@@ -174,7 +297,7 @@ func (n *simNode) serveFetch(ctx context.Context, req *kmsg.FetchRequest) *kmsg.
 	}
 	response.SessionID = f.SessionID()
 	poll := wait.NewPoll()
-	for _, p := range n.partitions {
+	for p := range n.set.All() {
 		p.ReplicaPolls().Add(poll)
 		defer p.ReplicaPolls().Remove(poll)
 	}
@@ -211,23 +334,30 @@ func special(a *kmsg.FetchResponseTopicPartition) bool {
 }
 
 // tell leaves out what the session has told before.
-func tell(f *fetchsession.Fetch, answers []kmsg.FetchResponseTopicPartition) []kmsg.FetchResponseTopic {
-	topic := kmsg.NewFetchResponseTopic()
-	topic.TopicID = flightsID
+func tell(f *fetchsession.Fetch, answers []kmsg.FetchResponseTopicPartition) (topics []kmsg.FetchResponseTopic) {
 	for i, a := range answers {
-		if f.Keep(i, fetchsession.Answer{HighWatermark: a.HighWatermark, LogStart: a.LogStartOffset, Records: len(a.RecordBatches) > 0, Special: special(&a)}) {
-			topic.Partitions = append(topic.Partitions, a)
+		if !f.Keep(i, fetchsession.Answer{HighWatermark: a.HighWatermark, LogStart: a.LogStartOffset, Records: len(a.RecordBatches) > 0, Special: special(&a)}) {
+			continue
 		}
+		topic := kmsg.NewFetchResponseTopic()
+		topic.TopicID = f.Wanted[i].ID
+		topic.Partitions = append(topic.Partitions, a)
+		topics = append(topics, topic)
 	}
 	f.Rotate()
-	return []kmsg.FetchResponseTopic{topic}
+	return topics
 }
 
 func (n *simNode) read(w fetchsession.Wanted, req *kmsg.FetchRequest) kmsg.FetchResponseTopicPartition {
 	a := kmsg.NewFetchResponseTopicPartition()
 	a.Partition = w.Partition
-	answer, err := n.partitions[w.Partition].FetchAsFollower(FollowerFetch{
-		Replica: req.ReplicaState.ID, BrokerEpoch: req.ReplicaState.Epoch, Offset: w.Offset, LeaderEpoch: w.CurrentLeaderEpoch,
+	_, p, err := n.set.GetByID(w.ID, w.Partition)
+	if err != nil {
+		a.ErrorCode = codeOf(err)
+		return a
+	}
+	answer, err := p.FetchAsFollower(FollowerFetch{
+		Replica: req.ReplicaState.ID, BrokerEpoch: req.ReplicaState.Epoch, Offset: w.Offset, LogStart: w.LogStart, LeaderEpoch: w.CurrentLeaderEpoch,
 		LastFetchedEpoch: w.LastFetchedEpoch, MaxBytes: int(w.MaxBytes), AtLeastOne: true,
 	})
 	if err != nil {

@@ -1,13 +1,13 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,113 +16,118 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
-	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/disk"
-	"github.com/klamm-io/klamm/storage/log"
 )
 
 var (
 	simSeeds = flag.Int("replica.seeds", 40, "how many histories of three replicas are tried")
 	simSeed  = flag.Uint64("replica.seed", 0, "the only one to try, 0 for all")
+	simProcs = flag.Int("replica.procs", 1, "on how many processors; with more than one a seed is not the same history again")
 )
 
-// TestThreeReplicas lets three replicas of two partitions live through power cuts,
-// slow and cut links, late words of the controller and leaders that move, while
-// producers write with acks=all and readers read from any replica. Then all is
-// mended. Held against:
+// TestThreeReplicas lets three partitions, of three replicas each on four nodes, live
+// through power cuts, killed processes, lost disks, slow and cut links, late words of
+// the controller, leaders that move, replicas that move to other nodes, and topics that
+// are deleted and made again, while producers write with acks=all and readers read
+// from any replica, and while records are deleted, by request and by retention, and a
+// log is compacted. Then all is mended. Held against:
 //
 //   - no acknowledged record is lost;
 //   - what a reader was shown stays, the same at every replica;
 //   - the latest offset that leaders tell never moves back, nor does a replica's high
 //     watermark while it runs;
-//   - in the end all logs are the same, byte for byte.
-func TestThreeReplicas(t *testing.T) {
+//   - no log is taken for damaged;
+//   - in the end, after the power was cut everywhere, all logs are the same, byte for
+//     byte; of the compacted one, all records that more than one of them has, and the
+//     last of each key.
+func TestThreeReplicas(t *testing.T) { tryHistories(t, false) }
+
+// TestThreeReplicasElectUncleanly is the same with a controller that elects any replica
+// where none in sync is there, and sometimes where one is. Records are lost then, but
+// in the end all logs are the same.
+func TestThreeReplicasElectUncleanly(t *testing.T) { tryHistories(t, true) }
+
+func tryHistories(t *testing.T, unclean bool) {
+	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(*simProcs))
 	if *simSeed != 0 {
-		tryHistory(t, *simSeed)
+		tryHistory(t, *simSeed, unclean)
 		return
 	}
 	for seed := range uint64(*simSeeds) {
-		if tryHistory(t, seed+1); t.Failed() {
+		if tryHistory(t, seed+1, unclean); t.Failed() {
 			return
 		}
 	}
 }
 
-func tryHistory(t *testing.T, seed uint64) {
+func tryHistory(t *testing.T, seed uint64, unclean bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newSimWorld(t, seed)
+		w := newSimWorld(t, seed, unclean)
 		w.live()
-		w.mend()
-		w.check()
-		w.stop()
+		if w.mend() {
+			w.check()
+		} else {
+			w.stop()
+		}
 		if t.Failed() {
 			t.Logf("run with -replica.seed=%d to see it again", seed)
 		}
 	})
 }
 
-// simWorld is three nodes, what lies between them and what is known of them.
+// simNodes is how many nodes there are.
+const simNodes = 4
+
+// simWorld is the nodes, what lies between them and what is known of them.
 type simWorld struct {
 	t           *testing.T
+	chance      *chance
+	unclean     bool
 	controller  *modelController
 	flushMillis int
 
 	mu sync.Mutex
 	// Guarded by mu.
-	rng    *rand.Rand
 	nodes  map[int32]*simNode // those that are up
 	disks  map[int32]*disk.Memory
-	cut    map[[2]int32]bool  // links that carry nothing; 0 is the controller
-	acked  []map[int64]string // by partition: offset, value
-	shown  []map[int64]string
-	latest []epochLatest
+	cut    map[[2]int32]bool // links that carry nothing; 0 is the controller
+	known  map[knownPartition]*knownRecords
 	values int
 
-	said  lastWords
-	over  chan struct{}
-	tasks sync.WaitGroup
+	said    lastWords
+	over    chan struct{}
+	clients sync.WaitGroup
+	tasks   sync.WaitGroup
 }
 
-// epochLatest is the largest latest offset that a leader told, and its epoch.
-type epochLatest struct {
-	epoch  int32
-	offset int64
-}
-
-const simPartitions = 2
-
-func newSimWorld(t *testing.T, seed uint64) *simWorld {
-	rng := rand.New(rand.NewPCG(seed, 0x4b4c414d4d))
+func newSimWorld(t *testing.T, seed uint64, unclean bool) *simWorld {
+	c := newChance(seed)
 	w := &simWorld{
-		t: t, rng: rng, controller: newModelController(simPartitions, 1+rng.IntN(2)), flushMillis: []int{1, 5, 20, 150}[rng.IntN(4)],
-		nodes: map[int32]*simNode{}, disks: map[int32]*disk.Memory{}, cut: map[[2]int32]bool{}, over: make(chan struct{}),
+		t: t, chance: c, unclean: unclean,
+		controller:  newModelController(simSlots, 1+c.pick("cluster", 2), unclean),
+		flushMillis: []int{1, 5, 20, 150}[c.pick("cluster", 4)],
+		nodes:       map[int32]*simNode{}, disks: map[int32]*disk.Memory{}, cut: map[[2]int32]bool{},
+		known: map[knownPartition]*knownRecords{}, over: make(chan struct{}),
 	}
-	for range simPartitions {
-		w.acked, w.shown = append(w.acked, map[int64]string{}), append(w.shown, map[int64]string{})
-		w.latest = append(w.latest, epochLatest{epoch: -1, offset: -1})
-	}
-	for id := int32(1); id <= 3; id++ {
+	for id := int32(1); id <= simNodes; id++ {
 		w.disks[id] = disk.NewMemory()
 		w.start(id)
 	}
 	return w
 }
 
-func (w *simWorld) pick(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rng.IntN(n)
-}
-
-func (w *simWorld) someMillis(n int) time.Duration {
-	return time.Duration(w.pick(n)) * time.Millisecond
-}
-
+// node returns a node that is up, else nil.
 func (w *simWorld) node(id int32) *simNode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.nodes[id]
+}
+
+// someNode returns one of the nodes, nil where it is not up.
+func (w *simWorld) someNode(who string) *simNode {
+	return w.node(int32(1 + w.chance.pick(who, simNodes)))
 }
 
 func (w *simWorld) reaches(a, b int32) bool {
@@ -131,9 +136,15 @@ func (w *simWorld) reaches(a, b int32) bool {
 	return !w.cut[[2]int32{a, b}] && !w.cut[[2]int32{b, a}]
 }
 
+// logger writes down the last words that are said in the history.
+func (w *simWorld) logger(id int32) *slog.Logger {
+	return slog.New(slog.NewTextHandler(&w.said, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
+}
+
 // start starts a node over its disk.
 func (w *simWorld) start(id int32) {
-	n := startSimNode(w.t, id, w.disks[id], simPartitions, func() time.Duration { return w.someMillis(w.flushMillis) })
+	logger := w.logger(id)
+	n := startSimNode(w.t, id, w.disks[id], w.chance, w.flushMillis, logger)
 	n.brokerEpoch = w.controller.register(id)
 	ctx := n.run(ReplicatorDeps{
 		Send: func(ctx context.Context, to int32, req kmsg.Request) (kmsg.Response, error) {
@@ -144,10 +155,10 @@ func (w *simWorld) start(id int32) {
 		BrokerEpoch: func() int64 { return n.brokerEpoch },
 		Throttled:   func(protocol.TopicPartition) time.Duration { return 0 },
 		Received:    func(protocol.TopicPartition, int) {},
-		Logger:      slog.New(slog.NewTextHandler(&w.said, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id),
+		Logger:      logger,
 	})
 	n.tasks.Go(func() { w.observe(ctx, n) })
-	n.tasks.Go(func() { n.keepBusy(ctx, func() time.Duration { return w.someMillis(30) }) })
+	n.tasks.Go(func() { n.keepBusy(ctx) })
 	w.mu.Lock()
 	w.nodes[id] = n
 	w.mu.Unlock()
@@ -157,12 +168,10 @@ func (w *simWorld) start(id int32) {
 func (w *simWorld) observe(ctx context.Context, n *simNode) {
 	for ctx.Err() == nil {
 		if w.reaches(0, n.id) {
-			for i, p := range n.partitions {
-				n.replicator.Assign(p, w.controller.assignment(i))
-			}
+			n.assign(w.t, w.controller.all())
 			n.replicator.Reconsider()
 		}
-		time.Sleep(time.Millisecond + w.someMillis(20))
+		time.Sleep(time.Millisecond + w.chance.millis(fmt.Sprint("words to ", n.id), 20))
 	}
 }
 
@@ -180,7 +189,7 @@ func (w *simWorld) send(ctx context.Context, from *simNode, to int32, req kmsg.R
 	}
 	answer := make(chan outcome, 1)
 	w.tasks.Go(func() {
-		w.travel()
+		w.travel(from.id, to)
 		n := w.node(to)
 		if n == nil || !w.reaches(from.id, to) {
 			time.Sleep(50 * time.Millisecond)
@@ -188,7 +197,7 @@ func (w *simWorld) send(ctx context.Context, from *simNode, to int32, req kmsg.R
 			return
 		}
 		response, err := n.serve(ctx, req)
-		w.travel()
+		w.travel(to, from.id)
 		if n.dead.Load() || !w.reaches(from.id, to) {
 			response, err = nil, errLost
 		}
@@ -203,24 +212,26 @@ func (w *simWorld) send(ctx context.Context, from *simNode, to int32, req kmsg.R
 }
 
 // travel takes as long as a message does: mostly not long.
-func (w *simWorld) travel() {
-	if d := w.someMillis(3); w.pick(30) > 0 {
-		time.Sleep(d)
+func (w *simWorld) travel(from, to int32) {
+	link := fmt.Sprint("link from ", from, " to ", to)
+	if w.chance.pick(link, 30) > 0 {
+		time.Sleep(w.chance.millis(link, 3))
 	} else {
-		time.Sleep(w.someMillis(200))
+		time.Sleep(w.chance.millis(link, 200))
 	}
 }
 
 // propose carries a proposal to the controller. Its answer may get lost.
 func (w *simWorld) propose(n *simNode, p Proposal, done func(ProposalAnswer)) {
-	time.Sleep(w.someMillis(10))
+	link := fmt.Sprint("proposals of ", n.id)
+	time.Sleep(w.chance.millis(link, 10))
 	if n.dead.Load() || !w.reaches(0, n.id) {
 		done(ProposalAnswer{Err: errLost})
 		return
 	}
 	answer := w.controller.propose(p)
-	time.Sleep(w.someMillis(10))
-	if w.pick(10) == 0 {
+	time.Sleep(w.chance.millis(link, 10))
+	if w.chance.pick(link, 10) == 0 {
 		answer = ProposalAnswer{Err: errLost}
 	}
 	done(answer)
@@ -228,39 +239,69 @@ func (w *simWorld) propose(n *simNode, p Proposal, done func(ProposalAnswer)) {
 
 // live lets things happen for a while.
 func (w *simWorld) live() {
-	for i := range simPartitions {
-		w.tasks.Go(func() { w.produce(i) })
-		w.tasks.Go(func() { w.read(i) })
+	for i := range simSlots {
+		w.clients.Go(func() { w.produce(i) })
+		w.clients.Go(func() { w.read(i) })
 	}
-	for range 25 + w.pick(15) {
-		time.Sleep(w.someMillis(60))
+	for range 25 + w.chance.pick("fate", 15) {
+		time.Sleep(w.chance.millis("fate", 60))
 		w.disturb()
 	}
 }
 
 func (w *simWorld) disturb() {
-	id, other := int32(1+w.pick(3)), int32(w.pick(4))
-	switch w.pick(7) {
-	case 0, 1:
-		w.cutPower(id)
-	case 2, 3:
+	pick := func(n int) int { return w.chance.pick("fate", n) }
+	id, other, slot := int32(1+pick(simNodes)), int32(pick(simNodes+1)), pick(len(simSlots))
+	switch pick(16) {
+	case 0, 1, 2, 3:
+		w.stopNode(id)
+	case 4, 5, 6, 7:
 		w.mu.Lock()
 		w.cut[[2]int32{id, other}] = id != other && !w.cut[[2]int32{id, other}]
 		w.mu.Unlock()
-	case 4:
+	case 8, 9:
 		w.mu.Lock()
 		clear(w.cut)
 		w.mu.Unlock()
-	case 5:
-		w.deleteSome(w.pick(simPartitions))
+	case 10:
+		w.deleteSome(slot)
+	case 11, 12:
+		w.reassign(slot)
+	case 13:
+		w.remake(simSlots[slot].Topic)
+	case 14:
+		if w.unclean {
+			w.controller.electUncleanly(slot, pick(simNodes))
+			return
+		}
+		fallthrough
 	default:
-		w.controller.move(w.pick(simPartitions), w.pick(3))
+		w.controller.move(slot, pick(simNodes))
 	}
 }
 
-// cutPower ends a node and starts it again after a while, sometimes before the
-// controller has noticed. A disk that is in no ISR may be replaced by an empty one.
-func (w *simWorld) cutPower(id int32) {
+// reassign moves a partition to three other nodes, or takes that back.
+func (w *simWorld) reassign(slot int) {
+	all := []int32{1, 2, 3, 4}
+	r := w.chance.stream("moves")
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if w.controller.partition(slot).id != (protocol.TopicID{}) {
+		w.controller.reassign(slot, all[:3])
+	}
+}
+
+// remake deletes a topic and makes it again, at once or after a while.
+func (w *simWorld) remake(topic string) {
+	w.controller.remove(topic)
+	if w.chance.pick("fate", 2) == 0 {
+		time.Sleep(w.chance.millis("fate", 100))
+	}
+	w.controller.create(topic, w.chance.pick("fate", simNodes))
+}
+
+// stopNode ends a node, by a power cut or otherwise, and starts it again after a while,
+// sometimes before the controller has noticed.
+func (w *simWorld) stopNode(id int32) {
 	w.mu.Lock()
 	n := w.nodes[id]
 	delete(w.nodes, id)
@@ -269,192 +310,94 @@ func (w *simWorld) cutPower(id int32) {
 		return
 	}
 	n.dead.Store(true)
-	w.mu.Lock()
-	w.disks[id] = n.disk.Crash(w.rng)
-	w.mu.Unlock()
-	n.end()
-	time.Sleep(w.someMillis(30))
-	if w.pick(3) > 0 {
+	w.endNode(n, w.chance.pick("fate", 6))
+	time.Sleep(w.chance.millis("fate", 30))
+	if w.chance.pick("fate", 3) > 0 {
 		w.controller.fence(id)
-		time.Sleep(w.someMillis(100))
-	}
-	if w.pick(4) == 0 && w.needless(id) {
-		w.disks[id] = disk.NewMemory()
+		time.Sleep(w.chance.millis("fate", 100))
+		w.loseDisk(id)
 	}
 	w.start(id)
 }
 
-// needless reports whether no ISR has the broker.
-func (w *simWorld) needless(id int32) bool {
-	for i := range simPartitions {
-		a := w.controller.assignment(i)
-		if len(without(a.ISR, []int32{id})) < len(a.ISR) {
+// endNode lets a node go: how is 0 for a stop in order, 1 for a process that is killed,
+// and else for a power cut. Its disk is as that left it.
+func (w *simWorld) endNode(n *simNode, how int) {
+	r := w.chance.stream(fmt.Sprint("power cut of ", n.id))
+	w.mu.Lock() // so that nothing counts any more once the disk is what it is
+	switch how {
+	case 0:
+	case 1:
+		w.disks[n.id] = n.disk.Kill()
+	default:
+		w.disks[n.id] = n.disk.Crash(r)
+	}
+	w.mu.Unlock()
+	n.end()
+}
+
+// loseDisk may give a node that is down, and was taken out of every ISR that has
+// another, an empty disk.
+func (w *simWorld) loseDisk(id int32) {
+	if w.chance.pick("fate", 4) == 0 && w.controller.needless(id) {
+		w.disks[id] = disk.NewMemory()
+	}
+}
+
+// leader returns the replica of a slot that says it leads, nil where none does.
+func (w *simWorld) leader(slot int) *simReplica {
+	for id := int32(1); id <= simNodes; id++ {
+		if n := w.node(id); n != nil {
+			if r := n.replica(slot); r != nil && r.Leads() {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// deleteSome moves a log's start.
+func (w *simWorld) deleteSome(slot int) {
+	p := w.leader(slot)
+	if p == nil {
+		return
+	}
+	if before := (p.Log().Start() + p.HighWatermark()) / 2; before > 0 {
+		_, _ = p.DeleteRecords(before)
+	}
+}
+
+// mend lets all links work and waits until the replicas are in sync. It reports
+// whether they are.
+func (w *simWorld) mend() bool {
+	w.mu.Lock()
+	clear(w.cut)
+	w.mu.Unlock()
+	close(w.over)
+	w.clients.Wait()
+	for began := time.Now(); !w.inSync(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 30*time.Second {
+			w.t.Errorf("after half a minute of peace they are not in sync: %s", w.describe())
 			return false
 		}
 	}
 	return true
 }
 
-// deleteSome moves a log's start.
-func (w *simWorld) deleteSome(i int) {
-	for id := int32(1); id <= 3; id++ {
-		if n := w.node(id); n != nil && n.partitions[i].Leads() {
-			p := n.partitions[i]
-			if before := (p.Log().Start() + p.HighWatermark()) / 2; before > 0 {
-				_, _ = p.DeleteRecords(before)
-			}
-		}
-	}
-}
-
-// produce appends at whoever says that it leads.
-func (w *simWorld) produce(i int) {
-	for {
-		select {
-		case <-w.over:
-			return
-		case <-time.After(w.someMillis(8)):
-		}
-		n := w.node(int32(1 + w.pick(3)))
-		if n == nil || n.partitions[i].CheckMinISR() != nil {
-			continue
-		}
-		w.append(n, i)
-	}
-}
-
-func (w *simWorld) append(n *simNode, i int) {
-	w.mu.Lock()
-	w.values++
-	value := fmt.Sprint("value ", w.values, " of node ", n.id)
-	w.mu.Unlock()
-	b := record.NewBuilder()
-	b.Append(time.Now().UnixMilli(), nil, []byte(value))
-	batch, err := b.Build(nil)
-	if err != nil {
-		w.t.Error(err)
-		return
-	}
-	p := n.partitions[i]
-	at, err := p.Append(batch, log.AppendOptions{Now: time.Now()})
-	if err != nil {
-		return
-	}
-	p.WhenCommitted(at.LeaderEpoch, at.LastOffset, time.Now().Add(500*time.Millisecond), func(err error) func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if err == nil && !n.dead.Load() {
-			w.note(w.acked[i], at.LastOffset, value, "acknowledged", n, i)
-		}
-		return nil
-	})
-}
-
-// note remembers what is at an offset, for good. The caller holds mu.
-func (w *simWorld) note(known map[int64]string, offset int64, value, how string, n *simNode, i int) {
-	if was, is := known[offset]; is && was != value {
-		w.t.Errorf("offset %d of partition %d: %q was %s before, %q is now, at node %d in leader epoch %d",
-			offset, i, was, how, value, n.id, n.partitions[i].LeaderEpoch())
-	}
-	known[offset] = value
-}
-
-// read looks at any replica, as consumers do.
-func (w *simWorld) read(i int) {
-	for {
-		select {
-		case <-w.over:
-			return
-		case <-time.After(w.someMillis(10)):
-		}
-		if n := w.node(int32(1 + w.pick(3))); n != nil {
-			w.readFrom(n, i)
-		}
-	}
-}
-
-func (w *simWorld) readFrom(n *simNode, i int) {
-	p := n.partitions[i]
-	epoch := p.LeaderEpoch()
-	latest, err := p.LatestOffset()
-	led := err == nil && p.Leads() && p.LeaderEpoch() == epoch
-	start, end := p.Log().Start(), p.ReadEnd(false)
-	var raw []byte
-	if from := start + int64(w.pick(int(max(end-start, 1)))); from < end {
-		if s, err := p.Log().Read(from, 500, end, true); err == nil {
-			raw, _ = bytesOf(s)
-			s.Close()
-		}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n.dead.Load() {
-		return
-	}
-	if end < n.watermarks[i] {
-		w.t.Errorf("the high watermark of partition %d at node %d went from %d back to %d", i, n.id, n.watermarks[i], end)
-	}
-	n.watermarks[i] = end
-	if was := w.latest[i]; led && epoch >= was.epoch {
-		if latest < was.offset {
-			w.t.Errorf("the latest offset of partition %d is %d in leader epoch %d, and was %d in %d", i, latest, epoch, was.offset, was.epoch)
-		}
-		w.latest[i] = epochLatest{epoch: epoch, offset: latest}
-	}
-	for offset, value := range valuesOf(w.t, raw) {
-		if offset < end {
-			w.note(w.shown[i], offset, value, "shown", n, i)
-		}
-	}
-}
-
-// valuesOf returns the values of some batches by their offsets.
-func valuesOf(t testing.TB, raw []byte) map[int64]string {
-	values := map[int64]string{}
-	for len(raw) > 0 {
-		batch, rest, err := record.Next(raw)
-		if err == nil {
-			err = batch.Verify()
-		}
-		if err == nil {
-			err = batch.Each(&record.Scratch{}, 1<<20, func(r *record.Record) error {
-				values[batch.BaseOffset()+int64(r.OffsetDelta)] = string(r.Value)
-				return nil
-			})
-		}
-		if err != nil {
-			t.Errorf("a batch: %v", err)
-			return values
-		}
-		raw = rest
-	}
-	return values
-}
-
-// mend lets all links work and waits until the replicas are in sync.
-func (w *simWorld) mend() {
-	w.mu.Lock()
-	clear(w.cut)
-	w.mu.Unlock()
-	close(w.over)
-	for began := time.Now(); !w.inSync(); time.Sleep(20 * time.Millisecond) {
-		if time.Since(began) > 30*time.Second {
-			w.t.Errorf("after half a minute of peace they are not in sync: %s", w.describe())
-			return
-		}
-	}
-}
-
 func (w *simWorld) inSync() bool {
-	for i := range simPartitions {
-		a := w.controller.assignment(i)
-		if len(a.ISR) < 3 || a.Leader < 0 {
+	for i := range simSlots {
+		a := w.controller.partition(i)
+		if a.Leader < 0 || len(a.Replicas) != 3 || len(without(a.Replicas, a.ISR)) > 0 {
 			return false
 		}
-		leader := w.node(a.Leader).partitions[i].Log()
-		for id := int32(1); id <= 3; id++ {
-			p := w.node(id).partitions[i]
-			if p.Log().End() != leader.End() || p.HighWatermark() != leader.End() || p.Log().Start() < leader.Start() {
+		leader := w.node(a.Leader).replica(i)
+		if leader == nil || !leader.Leads() {
+			return false
+		}
+		end := leader.Log().End()
+		for _, id := range a.Replicas {
+			r := w.node(id).replica(i)
+			if r == nil || r.TopicID != a.id || r.Log().End() != end || r.HighWatermark() != end || r.Log().Start() < leader.Log().Start() {
 				return false
 			}
 		}
@@ -463,13 +406,17 @@ func (w *simWorld) inSync() bool {
 }
 
 func (w *simWorld) describe() (all string) {
-	for i := range simPartitions {
-		all += fmt.Sprintf("\npartition %d: %+v", i, w.controller.assignment(i))
-		for id := int32(1); id <= 3; id++ {
-			p := w.node(id).partitions[i]
+	for i := range simSlots {
+		a := w.controller.partition(i)
+		all += fmt.Sprintf("\n%s: %+v", a.tp, a)
+		for id := int32(1); id <= simNodes; id++ {
+			r := w.node(id).replica(i)
+			if r == nil {
+				continue
+			}
 			all += fmt.Sprintf("\n  node %d: %d to %d, flushed %d, high watermark %d, leader epoch %d, leads: %v, failed: %v", id,
-				p.Log().Start(), p.Log().End(), p.Log().Flushed(), p.HighWatermark(), p.LeaderEpoch(), p.Leads(), p.Log().Failed())
-			if lead := p.leading.Load(); lead != nil {
+				r.Log().Start(), r.Log().End(), r.Log().Flushed(), r.HighWatermark(), r.LeaderEpoch(), r.Leads(), r.Log().Failed())
+			if lead := r.leading.Load(); lead != nil {
 				lead.mu.Lock()
 				all += fmt.Sprintf("\n    it knows %+v, proposes %+v, rests until %v", lead.isr.agreed, lead.isr.proposal, lead.isr.rest)
 				for id, f := range lead.isr.followers {
@@ -482,96 +429,13 @@ func (w *simWorld) describe() (all string) {
 	return all + w.said.String()
 }
 
-// check holds what the logs have against what is known.
-func (w *simWorld) check() {
-	for i := range simPartitions {
-		start := int64(0)
-		for id := int32(1); id <= 3; id++ {
-			start = max(start, w.node(id).partitions[i].Log().Start())
-		}
-		first := wholeLog(w.t, w.node(1).partitions[i].Log(), start)
-		for id := int32(2); id <= 3; id++ {
-			if !bytes.Equal(wholeLog(w.t, w.node(id).partitions[i].Log(), start), first) {
-				w.t.Errorf("partition %d is not the same at nodes 1 and %d: %s", i, id, w.difference(i, id, start))
-			}
-		}
-		values := valuesOf(w.t, first)
-		w.mu.Lock()
-		for how, known := range map[string]map[int64]string{"acknowledged": w.acked[i], "shown": w.shown[i]} {
-			for offset, value := range known {
-				if offset >= start && values[offset] != value {
-					w.t.Errorf("offset %d of partition %d was %s as %q, and is %q", offset, i, how, value, values[offset])
-				}
-			}
-		}
-		w.mu.Unlock()
-	}
-}
-
-// difference shows where two logs begin to differ, as offset/leader epoch value.
-func (w *simWorld) difference(i int, id int32, start int64) string {
-	a, b := w.node(1).partitions[i].Log(), w.node(id).partitions[i].Log()
-	va, vb := valuesOf(w.t, wholeLog(w.t, a, start)), valuesOf(w.t, wholeLog(w.t, b, start))
-	for at := start; at < max(a.End(), b.End()); at++ {
-		if va[at] != vb[at] || a.EpochAt(at) != b.EpochAt(at) {
-			return fmt.Sprintf("%d/%d %q and %d/%d %q", at, a.EpochAt(at), va[at], at, b.EpochAt(at), vb[at])
-		}
-	}
-	return "in bytes alone"
-}
-
-// wholeLog returns what a log holds from an offset on.
-func wholeLog(t testing.TB, l *log.Log, from int64) (all []byte) {
-	for at := from; at < l.End(); {
-		s, err := l.Read(at, 1<<20, l.End(), true)
-		if err != nil {
-			t.Error(err)
-			return all
-		}
-		raw, err := bytesOf(s)
-		s.Close()
-		if err != nil || len(raw) == 0 {
-			t.Errorf("%s at %d: %d bytes, %v", l, at, len(raw), err)
-			return all
-		}
-		all = append(all, raw...)
-		for len(raw) > 0 {
-			batch, rest, err := record.Next(raw)
-			if err != nil {
-				t.Error(err)
-				return all
-			}
-			at, raw = batch.NextOffset(), rest
-		}
-	}
-	return all
-}
-
-// lastWords keeps the end of what was logged.
-type lastWords struct {
-	mu    sync.Mutex
-	lines [20][]byte // a ring; guarded by mu
-	next  int
-}
-
-func (l *lastWords) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines[l.next%len(l.lines)] = bytes.Clone(line)
-	l.next++
-	return len(line), nil
-}
-
-func (l *lastWords) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at := l.next % len(l.lines)
-	return "\n" + string(bytes.Join(append(l.lines[at:len(l.lines):len(l.lines)], l.lines[:at]...), nil))
-}
-
+// stop ends all nodes as they are.
 func (w *simWorld) stop() {
-	for id := int32(1); id <= 3; id++ {
+	for id := int32(1); id <= simNodes; id++ {
 		w.node(id).end()
 	}
 	w.tasks.Wait()
 }
+
+// nodesOf returns the brokers that have a partition, in their order.
+func nodesOf(p modelPartition) []int32 { return slices.Sorted(slices.Values(p.Replicas)) }
