@@ -17,7 +17,7 @@ import (
 // where zero has a meaning.
 type Config struct {
 	Node int32
-	// SessionTimeout is how long a broker may be silent, 2.5 s by default.
+	// SessionTimeout is how long a broker may be silent, 1.5 s by default.
 	// broker.session.timeout.ms
 	SessionTimeout time.Duration
 	// Grace is how long a broker whose connection broke has to be reached or heard of
@@ -38,7 +38,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.SessionTimeout == 0 {
-		c.SessionTimeout = 2500 * time.Millisecond
+		c.SessionTimeout = 1500 * time.Millisecond
 	}
 	if c.Grace == 0 {
 		c.Grace = 200 * time.Millisecond
