@@ -164,16 +164,3 @@ func (r *FeatureLevelSet) apply(c *change) error {
 	}
 	return nil
 }
-
-func (r *VoterAdded) apply(c *change) error {
-	c.voters = c.voters.put(r.Voter.ID, &r.Voter)
-	return nil
-}
-
-func (r *VoterRemoved) apply(c *change) error {
-	if _, found := c.voters.get(r.ID); !found {
-		return fmt.Errorf("node %d is no voter", r.ID)
-	}
-	c.voters = c.voters.delete(r.ID)
-	return nil
-}

@@ -163,20 +163,33 @@ func (r *FeatureLevelSet) decode(d *decoder) {
 	r.Level = d.int16()
 }
 
-func (r *VoterAdded) encode(e *encoder) {
-	e.int32(r.Voter.ID)
-	e.uuid(r.Voter.DirectoryID)
-	e.endpoints(r.Voter.Endpoints)
+func (v *Voter) encode(e *encoder) {
+	e.int32(v.ID)
+	e.uuid(v.DirectoryID)
+	e.endpoints(v.Endpoints)
 }
 
-func (r *VoterAdded) decode(d *decoder) {
-	r.Voter.ID = d.int32()
-	r.Voter.DirectoryID = d.uuid()
-	r.Voter.Endpoints = d.endpoints()
+func (v *Voter) decode(d *decoder) {
+	v.ID = d.int32()
+	v.DirectoryID = d.uuid()
+	v.Endpoints = d.endpoints()
 }
 
-func (r *VoterRemoved) encode(e *encoder) { e.int32(r.ID) }
-func (r *VoterRemoved) decode(d *decoder) { r.ID = d.int32() }
+func (r *VoterAdded) encode(e *encoder) { r.Voter.encode(e) }
+func (r *VoterAdded) decode(d *decoder) { r.Voter.decode(d) }
+
+func (r *VoterJoining) encode(e *encoder) { r.Voter.encode(e) }
+func (r *VoterJoining) decode(d *decoder) { r.Voter.decode(d) }
+
+func (r *VoterRemoved) encode(e *encoder) {
+	e.int32(r.ID)
+	e.uuid(r.DirectoryID)
+}
+
+func (r *VoterRemoved) decode(d *decoder) {
+	r.ID = d.int32()
+	r.DirectoryID = d.uuid()
+}
 
 func (r *BrokerChanged) encode(e *encoder) {
 	e.int32(r.ID)

@@ -34,6 +34,7 @@ type Image struct {
 	configs         tree[Resource, map[string]string]
 	features        tree[string, int16]
 	voters          tree[int32, *Voter]
+	joining         tree[int32, *Voter]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,
@@ -51,6 +52,7 @@ func Empty() *Image {
 		configs:      newTree[Resource, map[string]string](compareResources),
 		features:     newTree[string, int16](strings.Compare),
 		voters:       newTree[int32, *Voter](cmp.Compare[int32]),
+		joining:      newTree[int32, *Voter](cmp.Compare[int32]),
 	}
 }
 
@@ -153,6 +155,16 @@ func (i *Image) Feature(name string) int16 {
 // Voters yields the nodes that vote on the metadata, sorted by id; none before the
 // first of them has led.
 func (i *Image) Voters() iter.Seq[*Voter] { return values(i.voters.all()) }
+
+// Voter returns the voter of that id.
+func (i *Image) Voter(id int32) (*Voter, bool) { return i.voters.get(id) }
+
+// Joining yields the nodes that are to vote once they have all that was decided,
+// sorted by id.
+func (i *Image) Joining() iter.Seq[*Voter] { return values(i.joining.all()) }
+
+// JoiningVoter returns the node of that id that is to vote.
+func (i *Image) JoiningVoter(id int32) (*Voter, bool) { return i.joining.get(id) }
 
 func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
 	return func(yield func(V) bool) {

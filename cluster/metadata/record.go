@@ -32,6 +32,7 @@ const (
 	typeBrokerChanged        recordType = 13
 	typeBrokerUnregistered   recordType = 14
 	typeBrokerEpochsGiven    recordType = 15
+	typeVoterJoining         recordType = 16
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -67,6 +68,8 @@ func newRecord(t recordType) Record {
 		return new(BrokerUnregistered)
 	case typeBrokerEpochsGiven:
 		return new(BrokerEpochsGiven)
+	case typeVoterJoining:
+		return new(VoterJoining)
 	}
 	return nil
 }
@@ -122,11 +125,18 @@ type FeatureLevelSet struct {
 	Level int16
 }
 
-// VoterAdded lets a node vote on the metadata, or replaces what was known of it.
+// VoterAdded lets a node vote on the metadata, or replaces its endpoints.
 type VoterAdded struct{ Voter Voter }
 
-// VoterRemoved takes a node's vote away.
-type VoterRemoved struct{ ID int32 }
+// VoterRemoved takes the vote away from a node, or ends that it is joining.
+type VoterRemoved struct {
+	ID          int32
+	DirectoryID [16]byte
+}
+
+// VoterJoining lets a node have what is decided, so that it can vote once it has
+// all.
+type VoterJoining struct{ Voter Voter }
 
 // BrokerChanged says how a broker is from here on. Epoch is that of its
 // registration.
@@ -162,3 +172,4 @@ func (*VoterRemoved) kind() recordType         { return typeVoterRemoved }
 func (*BrokerChanged) kind() recordType        { return typeBrokerChanged }
 func (*BrokerUnregistered) kind() recordType   { return typeBrokerUnregistered }
 func (*BrokerEpochsGiven) kind() recordType    { return typeBrokerEpochsGiven }
+func (*VoterJoining) kind() recordType         { return typeVoterJoining }

@@ -26,6 +26,11 @@ func (i *Image) yieldCluster(yield func(Record) bool) bool {
 			return false
 		}
 	}
+	for v := range i.Joining() {
+		if !yield(&VoterJoining{*v}) {
+			return false
+		}
+	}
 	for name, level := range i.Features() {
 		if !yield(&FeatureLevelSet{name, level}) {
 			return false

@@ -29,13 +29,6 @@ type Topic struct {
 // Internal reports whether the topic belongs to the broker.
 func (t *Topic) Internal() bool { return IsInternal(t.Name) }
 
-// Voter is a node that votes on the metadata (KIP-853).
-type Voter struct {
-	ID          int32
-	DirectoryID [16]byte // of the folder that holds its metadata, zero where it is not known
-	Endpoints   []Endpoint
-}
-
 // Endpoint is where one listener of a broker is reached.
 type Endpoint struct {
 	Listener         string

@@ -193,11 +193,8 @@ func TestObserverSurvives(t *testing.T) {
 			}
 			defer v.end()
 			o := v.watch(10)
-			rng, noise := rand.New(rand.NewPCG(seed, 4)), rand.New(rand.NewPCG(seed, 5))
-			v.mu.Lock()
-			v.delay = func() time.Duration { return time.Duration(noise.IntN(20)) * time.Millisecond }
-			v.lose = func() bool { return noise.IntN(20) == 0 }
-			v.mu.Unlock()
+			rng := rand.New(rand.NewPCG(seed, 4))
+			v.noise(seed)
 			for range 20 {
 				v.disturb(rng)
 				v.mu.Lock()

@@ -3,16 +3,16 @@ package quorum
 import (
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kerr"
+	"go.etcd.io/raft/v3/raftpb"
 
-	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // proposal is a decision on its way through raft. There is one at a time.
 type proposal struct {
 	term     uint64 // in which this node leads
 	decision []byte
-	voter    metadata.Record // a VoterAdded or VoterRemoved, nil for all other decisions
+	voters   *raftpb.ConfChangeV2 // what it changes of the voters, nil for all other decisions
 
 	index   uint64     // that raft gave it, 0 for none yet; guarded by Quorum.mu
 	after   *state     // where the cluster stands with it; set before the outcome is nil

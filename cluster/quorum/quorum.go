@@ -107,7 +107,9 @@ type Quorum struct {
 
 	// turn holds one token; who takes it may decide. Close keeps it.
 	turn chan struct{}
-	once sync.Once
+	// change holds one token; who takes it may add or remove a voter.
+	change chan struct{}
+	once   sync.Once
 
 	// Guarded by mu.
 	pending    *proposal // the decision that raft has and that is not applied
@@ -125,12 +127,13 @@ func Open(c Config, deps Deps) (*Quorum, error) {
 	}
 	q := &Quorum{
 		config: c, logger: deps.Logger, journal: j, reads: newReads(),
-		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1), change: make(chan struct{}, 1),
 	}
 	if err := q.load(deps); err != nil {
 		return nil, fmt.Errorf("read the cluster's metadata in %s: %w", j.log.Path(), err)
 	}
 	q.turn <- struct{}{}
+	q.change <- struct{}{}
 	q.replica.start()
 	if q.alone() {
 		if _, err := q.AwaitLead(context.Background()); err != nil {
@@ -171,10 +174,7 @@ func (q *Quorum) otherCluster(id string) error {
 }
 
 // alone reports whether this node decides without anyone.
-func (q *Quorum) alone() bool {
-	voters := q.Voters()
-	return len(voters) == 1 && voters[0].ID == q.config.NodeID
-}
+func (q *Quorum) alone() bool { return q.replica.alone.Load() }
 
 // Voters are those agreed on, or those that a new cluster begins with, sorted by
 // id in the first case.
@@ -284,6 +284,7 @@ func (q *Quorum) decide(term uint64, decide func(*metadata.Image) ([]metadata.Re
 	}
 	// What Apply was given belongs to its image, which is not that of the decision.
 	p := &proposal{term: term, decision: metadata.EncodeDecision(nil, records), outcome: make(chan error, 1)}
+	p.voters = voterChange(records, p.decision)
 	if len(p.decision) > q.journal.limit {
 		return nil, fmt.Errorf("a decision of %d bytes is beyond the %d that fit a segment of the metadata log; ask for less at once: %w",
 			len(p.decision), q.journal.limit, kerr.PolicyViolation)

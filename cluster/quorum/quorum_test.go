@@ -44,6 +44,12 @@ func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*member, erro
 	if err != nil {
 		return nil, err
 	}
+	if send != nil {
+		err = dir.Format(c.ClusterID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	q, err := Open(c, Deps{Dir: dir, FS: fsys, Logger: logger, Send: send})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -28,13 +30,19 @@ type replica struct {
 	applier *applier
 	send    func(to int32, message []byte)
 
+	id        uint64           // of this node in raft
+	birth     *birth           // until this node has taken part
+	alone     atomic.Bool      // this node votes and nobody else; set by the goroutine of run, or before it
+	named     bool             // the decision that began the cluster was committed
+	asking    int              // ticks until this node asks for its vote again
 	led       leadership       // as it was published last
 	delivered uint64           // index of the last entry that the applier was given
 	heard     map[uint64]heard // when voters were heard of, since this node leads
 	placing   *proposal        // was handed to raft and has no index yet
 	standIn   int              // ticks until this node stands for the lead in place of one that is gone, 0 for not
 
-	inbox     chan *raftpb.Message
+	inbox     chan *message
+	joins     chan metadata.Voter // nodes that ask this one, which leads, for a vote
 	proposals chan handed
 	snapshots chan *state          // that a snapshot was written of
 	lostLead  chan int32           // a node that does not answer any more
@@ -60,19 +68,18 @@ const (
 	maxInflight      = 64
 )
 
-// raftID is the id that a node has in raft, where 0 is nobody.
-func raftID(node int32) uint64 { return uint64(node) + 1 }
-
-func nodeOf(id uint64) int32 { return int32(id) - 1 }
-
 func newReplica(q *Quorum, deps Deps, s *state) (*replica, error) {
 	r := &replica{
 		quorum: q, journal: q.journal, applier: newApplier(), send: deps.Send, led: leadership{id: -1}, delivered: s.index,
-		inbox: make(chan *raftpb.Message, inboxSize), proposals: make(chan handed), snapshots: make(chan *state, 1),
+		inbox: make(chan *message, inboxSize), joins: make(chan metadata.Voter, 1), proposals: make(chan handed), snapshots: make(chan *state, 1),
 		lostLead: make(chan int32, 1), asks: make(chan chan raftStatus), again: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	var err error
-	if r.storage, err = openStorage(q.journal, s, q.Voters()); err != nil {
+	if r.storage, err = openStorage(q.journal, q.state.Load); err != nil {
+		return nil, err
+	}
+	r.named = len(votersOf(s.image, nil)) > 0
+	if err := r.identify(deps.Dir.ID()); err != nil {
 		return nil, err
 	}
 	return r, r.boot()
@@ -81,7 +88,7 @@ func newReplica(q *Quorum, deps Deps, s *state) (*replica, error) {
 // boot gives raft what is on the disk, as after a start.
 func (r *replica) boot() (err error) {
 	r.node, err = raft.NewRawNode(&raft.Config{
-		ID: raftID(r.quorum.config.NodeID), Storage: r.storage, Applied: r.delivered,
+		ID: r.id, Storage: r.storage, Applied: r.delivered,
 		ElectionTick: ticksPerElection, HeartbeatTick: 1, PreVote: true, CheckQuorum: true,
 		MaxSizePerMsg: maxMessageBytes, MaxInflightMsgs: maxInflight, DisableProposalForwarding: true, StepDownOnRemoval: true,
 		Logger: raftLogger{r.quorum.logger},
@@ -89,6 +96,11 @@ func (r *replica) boot() (err error) {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	changes := false // others may vote besides, once it is known that the log's end was decided
+	if err := r.storage.eachBehind(r.delivered, func(e *raftpb.Entry) { changes = changes || changesVoters(e) }); err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	r.alone.Store(!changes && r.votesAlone())
 	return nil
 }
 
@@ -98,6 +110,7 @@ func (r *replica) start() {
 	r.running.Go(func() { r.quorum.apply(r.applier) })
 	ctx, cancel := context.WithCancel(context.Background())
 	r.running.Go(func() { r.quorum.claim(ctx) })
+	r.running.Go(func() { r.quorum.admitAll(ctx) })
 	r.running.Go(func() {
 		<-r.quit
 		cancel()
@@ -109,10 +122,10 @@ func (r *replica) stop() error {
 	close(r.quit)
 	r.running.Wait()
 	r.quorum.giveUp(errStopping)
-	if !r.quorum.works() {
-		return nil // the disk is not what it was: nothing more is told of it
+	if !r.quorum.works() || !r.storage.tookPart() {
+		return nil // the disk is not what it was, or nothing was said of it: nothing more is
 	}
-	return r.journal.saveVote(r.storage.hard)
+	return r.storage.saveHard(r.storage.hard)
 }
 
 // run drives raft until quit.
@@ -190,13 +203,11 @@ func (r *replica) campaign() {
 	}
 }
 
-// step hands raft what another voter said, and what else has arrived meanwhile:
-// then one flush serves all.
-func (r *replica) step(m *raftpb.Message) {
+// step takes what another node said, and what else has arrived meanwhile: then one
+// flush serves all.
+func (r *replica) step(m *message) {
 	for {
-		// A message that raft does not expect is a late one.
-		_ = r.node.Step(m)
-		r.hear(m.GetFrom())
+		r.stepOne(m)
 		select {
 		case m = <-r.inbox:
 		default:
@@ -205,22 +216,67 @@ func (r *replica) step(m *raftpb.Message) {
 	}
 }
 
-// doubt gives up a leader whose process is gone, which the others see too, and
-// stands for the lead soon: one voter after the other, lest they split the votes.
-func (r *replica) doubt(node int32) {
-	if node != r.led.id || node == r.quorum.config.NodeID || r.node.ForgetLeader() != nil {
-		return
-	}
-	r.standIn = 1
-	for _, v := range r.quorum.Voters() {
-		if v.ID < r.quorum.config.NodeID && v.ID != node {
-			r.standIn += 2
+func (r *replica) stepOne(m *message) {
+	switch m.kind {
+	case raftMessage:
+		r.stepRaft(m.raft)
+	case newMessage:
+		r.meet(m.from)
+	case existsMessage:
+		r.comeLate()
+	case joinMessage:
+		if r.led.id != r.quorum.config.NodeID {
+			return
+		}
+		select {
+		case r.joins <- m.voter:
+		default: // it asks again
 		}
 	}
 }
 
+func (r *replica) stepRaft(m *raftpb.Message) {
+	if r.birth != nil && !r.meantForBirth(m) {
+		return
+	}
+	if m.GetTo() != r.id {
+		return // for a voter that this node was, or is to be
+	}
+	// A message that raft does not expect is a late one.
+	_ = r.node.Step(m)
+	r.hear(m.GetFrom())
+}
+
+// doubt gives up a leader whose process is gone, which the others see too, and
+// stands for the lead soon.
+func (r *replica) doubt(node int32) {
+	if node != r.led.id || node == r.quorum.config.NodeID || r.node.ForgetLeader() != nil {
+		return
+	}
+	r.standIn = r.turn(node)
+}
+
+// turn is after how many ticks this node stands for the lead, while the given one does
+// not: one voter after the other, lest they split the votes.
+func (r *replica) turn(gone int32) int {
+	ticks := 1
+	for _, v := range r.quorum.Voters() {
+		if v.ID < r.quorum.config.NodeID && v.ID != gone {
+			ticks += 2
+		}
+	}
+	return ticks
+}
+
 // tick lets raft's time pass.
 func (r *replica) tick() {
+	if r.asking--; r.asking <= 0 {
+		r.asking = ticksPerElection
+		r.ask()
+	}
+	if r.birth != nil && !r.tickBirth() {
+		return
+	}
 	r.node.Tick()
 	if r.standIn == 0 {
 		return
@@ -252,10 +308,10 @@ func (r *replica) offer(p *proposal) error {
 }
 
 func (r *replica) proposeToRaft(p *proposal) error {
-	if p.voter == nil {
+	if p.voters == nil {
 		return r.node.Propose(p.decision)
 	}
-	return r.node.ProposeConfChange(voterChange(p.voter, p.decision))
+	return r.node.ProposeConfChange(p.voters)
 }
 
 // work does all that raft asks for.
@@ -308,9 +364,19 @@ func (r *replica) persist(rd *raft.Ready) error {
 		if err := r.storage.setHard(rd.HardState); err != nil {
 			return err
 		}
+		r.birth = nil // this node has a part in the cluster's first election
+	}
+	// Votes are counted among the voters that were agreed on last: a node that forgot
+	// that would count among others.
+	if slices.ContainsFunc(rd.CommittedEntries, changesVoters) {
+		if err := r.storage.saveHard(r.storage.hard); err != nil {
+			return err
+		}
 	}
 	return r.storage.append(rd.Entries)
 }
+
+func changesVoters(e *raftpb.Entry) bool { return e.GetType() == raftpb.EntryConfChangeV2 }
 
 // notePlace tells the pending proposal the index that raft gave it: it is the
 // last of the entries that are new.
@@ -319,7 +385,11 @@ func (r *replica) notePlace(rd *raft.Ready) {
 		return
 	}
 	last := rd.Entries[len(rd.Entries)-1]
-	if last.GetTerm() == r.placing.term {
+	switch p := r.placing; {
+	case last.GetTerm() != p.term:
+	case p.voters != nil && !changesVoters(last): // raft put nothing in its place
+		r.quorum.giveUp(fmt.Errorf("the voters are being changed: %w", kerr.RequestTimedOut))
+	default:
 		r.quorum.placed(last.GetIndex())
 	}
 	r.placing = nil
@@ -339,10 +409,10 @@ func (r *replica) noteLeader(s *raft.SoftState) {
 func (r *replica) sendAll(messages []*raftpb.Message) {
 	for _, m := range messages {
 		encoded, err := proto.Marshal(m)
-		if err != nil || r.send == nil {
+		if err != nil {
 			continue
 		}
-		r.send(nodeOf(m.GetTo()), encoded)
+		r.post(nodeOf(m.GetTo()), raftMessage, encoded)
 		if m.GetType() == raftpb.MsgSnap {
 			// Whether it arrives, raft learns from what the other answers next.
 			r.node.ReportSnapshot(m.GetTo(), raft.SnapshotFinish)
@@ -358,17 +428,39 @@ func (r *replica) commitAll(entries []*raftpb.Entry) error {
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 		}
-		if e.GetType() == raftpb.EntryConfChangeV2 {
-			var change raftpb.ConfChangeV2
-			if err := proto.Unmarshal(e.GetData(), &change); err != nil {
-				return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
-			}
-			r.storage.voters = r.node.ApplyConfChange(&change)
+		if err := r.changeVoters(e, decision); err != nil {
+			return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 		}
 		all = append(all, committed{index: e.GetIndex(), term: e.GetTerm(), decision: decision, size: len(decision) + entryOverhead})
 	}
 	if len(all) > 0 {
 		r.deliver(all...)
+	}
+	return nil
+}
+
+// changeVoters lets an entry that is committed say who votes from here on.
+func (r *replica) changeVoters(e *raftpb.Entry, decision []byte) error {
+	if changesVoters(e) {
+		var change raftpb.ConfChangeV2
+		if err := proto.Unmarshal(e.GetData(), &change); err != nil {
+			return err
+		}
+		r.storage.voters, r.storage.changed = r.node.ApplyConfChange(&change), e.GetIndex()
+		r.alone.Store(r.votesAlone())
+		return nil
+	}
+	if r.named || len(decision) == 0 {
+		return nil
+	}
+	records, err := metadata.DecodeDecision(decision)
+	if err != nil {
+		return err
+	}
+	if founders := foundersIn(records); founders != nil {
+		r.adopt(founders)
+		r.named, r.storage.changed = true, e.GetIndex()
+		r.alone.Store(r.votesAlone())
 	}
 	return nil
 }
@@ -397,6 +489,8 @@ func (r *replica) install(s *raftpb.Snapshot) error {
 	if err := r.storage.install(s); err != nil {
 		return err
 	}
+	r.named = true
+	r.alone.Store(r.votesAlone())
 	r.deliver(committed{index: index, term: term, snapshot: taken})
 	return nil
 }
@@ -410,23 +504,6 @@ func (r *replica) propose(p *proposal) error {
 	case <-r.quit:
 		return errStopping
 	}
-}
-
-// Receive takes a message of another voter. One that comes faster than it can be
-// taken is lost, as the network may lose it too.
-func (q *Quorum) Receive(message []byte) error {
-	m := new(raftpb.Message)
-	if err := proto.Unmarshal(message, m); err != nil {
-		return fmt.Errorf("a message of the quorum: %w", err)
-	}
-	if m.GetTo() != raftID(q.config.NodeID) {
-		return fmt.Errorf("a message of the quorum is for node %d, this is node %d", nodeOf(m.GetTo()), q.config.NodeID)
-	}
-	select {
-	case q.replica.inbox <- m:
-	default:
-	}
-	return nil
 }
 
 // Unreachable tells that the process of another voter does not answer: not that
@@ -449,22 +526,29 @@ func (q *Quorum) broken() error {
 	return q.failed
 }
 
-// voterChange is what raft is told of a change of the voters.
-func voterChange(r metadata.Record, decision []byte) *raftpb.ConfChangeV2 {
-	single := &raftpb.ConfChangeSingle{Type: raftpb.ConfChangeAddNode.Enum()}
-	switch r := r.(type) {
+// voterChange is what raft is told of a decision that changes the voters and nothing
+// else, nil for all other decisions.
+func voterChange(records []metadata.Record, decision []byte) *raftpb.ConfChangeV2 {
+	if len(records) != 1 {
+		return nil
+	}
+	single := &raftpb.ConfChangeSingle{}
+	switch r := records[0].(type) {
 	case *metadata.VoterAdded:
-		single.NodeId = proto.Uint64(raftID(r.Voter.ID))
+		single.Type, single.NodeId = raftpb.ConfChangeAddNode.Enum(), proto.Uint64(raftIDOf(r.Voter))
+	case *metadata.VoterJoining:
+		single.Type, single.NodeId = raftpb.ConfChangeAddLearnerNode.Enum(), proto.Uint64(raftIDOf(r.Voter))
 	case *metadata.VoterRemoved:
-		single.NodeId = proto.Uint64(raftID(r.ID))
-		single.Type = raftpb.ConfChangeRemoveNode.Enum()
+		single.Type, single.NodeId = raftpb.ConfChangeRemoveNode.Enum(), proto.Uint64(raftID(r.ID, r.DirectoryID))
+	default:
+		return nil
 	}
 	return &raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{single}, Context: decision}
 }
 
 // decisionOf is what an entry decides; nothing where a leader only begins.
 func decisionOf(e *raftpb.Entry) ([]byte, error) {
-	if e.GetType() != raftpb.EntryConfChangeV2 {
+	if !changesVoters(e) {
 		return e.GetData(), nil
 	}
 	var change raftpb.ConfChangeV2

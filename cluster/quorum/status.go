@@ -41,13 +41,22 @@ type Reached struct {
 // Status describes the quorum where this node leads it; elsewhere the error is
 // NOT_LEADER_FOR_PARTITION.
 func (q *Quorum) Status() (Status, error) {
+	s, err := q.askRaft()
+	if err != nil {
+		return Status{}, err
+	}
+	return q.statusOf(s)
+}
+
+// askRaft returns what raft says of itself.
+func (q *Quorum) askRaft() (raftStatus, error) {
 	ask := make(chan raftStatus, 1)
 	select {
 	case q.replica.asks <- ask:
+		return <-ask, nil
 	case <-q.closed:
-		return Status{}, errStopping
+		return raftStatus{}, errStopping
 	}
-	return q.statusOf(<-ask)
 }
 
 // raftStatus is what raft says of itself, and when the others were heard of.
@@ -65,12 +74,12 @@ func (q *Quorum) statusOf(s raftStatus) (Status, error) {
 	now := time.Now()
 	told := Status{Leader: q.config.NodeID, Epoch: int32(s.HardState.GetTerm()), HighWatermark: int64(s.HardState.GetCommit())}
 	for _, v := range q.Voters() {
-		heard := s.heard[raftID(v.ID)]
+		heard := s.heard[raftIDOf(v)]
 		if v.ID == q.config.NodeID {
 			heard.last, heard.caughtUp = now, now
 		}
 		told.Voters = append(told.Voters, VoterStatus{DirectoryID: v.DirectoryID, Reached: Reached{
-			ID: v.ID, LogEnd: int64(s.Progress[raftID(v.ID)].Match), LastHeard: heard.last, LastCaughtUp: heard.caughtUp,
+			ID: v.ID, LogEnd: int64(s.Progress[raftIDOf(v)].Match), LastHeard: heard.last, LastCaughtUp: heard.caughtUp,
 		}})
 	}
 	told.Observers = slices.DeleteFunc(q.reads.recent(now), func(o Reached) bool {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
@@ -22,34 +24,54 @@ const voteVersion = 0
 type vote struct {
 	Version int    `json:"version"`
 	Term    uint64 `json:"term"`
-	Voted   int32  `json:"voted"`  // node id, -1 for nobody in this term
-	Commit  uint64 `json:"commit"` // index up to which entries were known to be committed when the file was written
+	Voted   int32  `json:"voted"`               // node id, -1 for nobody in this term
+	VotedID uint64 `json:"votedId,omitempty"`   // raft's id of that node, where its directory is part of it
+	Commit  uint64 `json:"commit"`              // index up to which entries were known to be committed when the file was written
+	Self    string `json:"directory,omitempty"` // of this node as a voter, empty for the zero id
 }
 
-func (j *journal) saveVote(h *raftpb.HardState) error {
-	data, err := json.Marshal(vote{Version: voteVersion, Term: h.GetTerm(), Voted: nodeOf(h.GetVote()), Commit: h.GetCommit()})
+// saveVote keeps what this node promised as the voter with the given directory.
+func (j *journal) saveVote(h *raftpb.HardState, self [16]byte) error {
+	v := vote{Version: voteVersion, Term: h.GetTerm(), Voted: nodeOf(h.GetVote()), Commit: h.GetCommit()}
+	if h.GetVote() > math.MaxUint32 {
+		v.VotedID = h.GetVote()
+	}
+	if self != ([16]byte{}) {
+		v.Self = protocol.TopicID(self).String()
+	}
+	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	return disk.WriteFileAtomic(j.fs, filepath.Join(j.log.Path(), voteFile), append(data, '\n'))
 }
 
-// loadVote reads the file; one that is not there is a node that never voted.
-func (j *journal) loadVote() (*raftpb.HardState, error) {
+// loadVote reads the file; one that is not there is a node that never took part.
+func (j *journal) loadVote() (h *raftpb.HardState, self [16]byte, found bool, err error) {
 	path := filepath.Join(j.log.Path(), voteFile)
 	data, err := j.fs.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &raftpb.HardState{}, nil
+		return &raftpb.HardState{}, self, false, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the vote: %w", err)
+		return nil, self, false, fmt.Errorf("read the vote: %w", err)
 	}
 	var v vote
-	if err := json.Unmarshal(data, &v); err != nil {
-		return nil, fmt.Errorf("%s is damaged; restore it from a backup: %w", path, err)
+	err = json.Unmarshal(data, &v)
+	if err == nil && v.Self != "" {
+		var directory protocol.TopicID
+		directory, err = protocol.ParseTopicID(v.Self)
+		self = directory
+	}
+	if err != nil {
+		return nil, self, false, fmt.Errorf("%s is damaged; restore it from a backup: %w", path, err)
 	}
 	if v.Version > voteVersion {
-		return nil, fmt.Errorf("%s is of version %d, this version of Klamm knows %d; start the newer version that wrote it", path, v.Version, voteVersion)
+		return nil, self, false, fmt.Errorf("%s is of version %d, this version of Klamm knows %d; start the newer version that wrote it", path, v.Version, voteVersion)
 	}
-	return &raftpb.HardState{Term: proto.Uint64(v.Term), Vote: proto.Uint64(raftID(v.Voted)), Commit: proto.Uint64(v.Commit)}, nil
+	voted := raftID(v.Voted, [16]byte{})
+	if v.VotedID != 0 {
+		voted = v.VotedID
+	}
+	return &raftpb.HardState{Term: proto.Uint64(v.Term), Vote: proto.Uint64(voted), Commit: proto.Uint64(v.Commit)}, self, true, nil
 }

@@ -24,32 +24,42 @@ type voters struct {
 	t     testing.TB
 	rng   *rand.Rand
 	disks map[int32]*disk.Memory
+	named []metadata.Voter // who begins the cluster; by default all nodes, without their directories
 
-	watchers sync.WaitGroup // observers that run
+	watchers  sync.WaitGroup // observers that run
+	lostDisks int
 
 	mu    sync.Mutex
 	nodes map[int32]*member            // guarded by mu: those that run
 	cut   map[[2]int32]bool            // guarded by mu: links that lose everything
 	delay func() time.Duration         // of a message; guarded by mu
 	lose  func() bool                  // guarded by mu
+	drop  func(message []byte) bool    // guarded by mu: what never arrives
 	acked map[int64]int32              // guarded by mu: first producer id of each block that was handed out, and by whom
 	seen  map[uint64][]byte            // guarded by mu: the image at each index, on whichever node came first
 	stop  map[int32]context.CancelFunc // guarded by mu
+	twins map[int32][]*member          // guarded by mu: processes that are all reached as one node
 }
 
 func newVoters(t testing.TB, seed uint64, ids ...int32) *voters {
 	v := &voters{
 		t: t, rng: rand.New(rand.NewPCG(seed, 9)), disks: map[int32]*disk.Memory{}, nodes: map[int32]*member{}, cut: map[[2]int32]bool{},
-		delay: func() time.Duration { return time.Millisecond }, lose: func() bool { return false },
+		delay: func() time.Duration { return time.Millisecond }, lose: func() bool { return false }, drop: func([]byte) bool { return false },
 		acked: map[int64]int32{}, seen: map[uint64][]byte{}, stop: map[int32]context.CancelFunc{},
 	}
 	for _, id := range ids {
-		v.disks[id] = disk.NewMemory()
-		if err := errors.Join(v.disks[id].Mkdir("/data"), v.disks[id].SyncDir("/")); err != nil {
-			t.Fatal(err)
-		}
+		v.wipe(id)
+		v.named = append(v.named, metadata.Voter{ID: id})
 	}
 	return v
+}
+
+// wipe gives a node that does not run an empty disk.
+func (v *voters) wipe(id int32) {
+	v.disks[id] = disk.NewMemory()
+	if err := errors.Join(v.disks[id].Mkdir("/data"), v.disks[id].SyncDir("/")); err != nil {
+		v.t.Fatal(err)
+	}
 }
 
 func (v *voters) ids() (ids []int32) {
@@ -63,9 +73,7 @@ func (v *voters) ids() (ids []int32) {
 func (v *voters) begin(id int32) {
 	c := small
 	c.NodeID = id
-	for _, other := range v.ids() {
-		c.Voters = append(c.Voters, metadata.Voter{ID: other})
-	}
+	c.Voters = v.named
 	n, err := openNodeTo(v.disks[id], c, func(to int32, m []byte) { v.send(id, to, m) })
 	if err != nil {
 		v.t.Fatalf("node %d: %v", id, err)
@@ -93,14 +101,17 @@ func (v *voters) observe(id int32, k *knowledge, img *metadata.Image) {
 func (v *voters) send(from, to int32, m []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.cut[[2]int32{from, to}] || v.lose() {
+	if v.cut[[2]int32{from, to}] || v.lose() || v.drop(m) {
 		return
 	}
 	time.AfterFunc(v.delay(), func() {
 		v.mu.Lock()
-		n := v.nodes[to]
+		n, twins := v.nodes[to], v.twins[to]
 		v.mu.Unlock()
-		if n != nil {
+		if n != nil && twins == nil {
+			twins = []*member{n}
+		}
+		for _, n := range twins {
 			_ = n.Receive(m)
 		}
 	})
@@ -315,11 +326,8 @@ func TestVotersSurvive(t *testing.T) {
 				v.begin(id)
 			}
 			defer v.end()
-			rng, noise := rand.New(rand.NewPCG(seed, 4)), rand.New(rand.NewPCG(seed, 5))
-			v.mu.Lock()
-			v.delay = func() time.Duration { return time.Duration(noise.IntN(20)) * time.Millisecond }
-			v.lose = func() bool { return noise.IntN(20) == 0 }
-			v.mu.Unlock()
+			rng := rand.New(rand.NewPCG(seed, 4))
+			v.noise(seed)
 			for range 30 {
 				v.disturb(rng)
 				for range rng.IntN(20) {
@@ -335,6 +343,19 @@ func TestVotersSurvive(t *testing.T) {
 			v.agree()
 		})
 	}
+}
+
+// noise lets messages be late and lost.
+func (v *voters) noise(seed uint64) {
+	noise := rand.New(rand.NewPCG(seed, 5))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.delay = func() time.Duration { return time.Duration(noise.IntN(20)) * time.Millisecond }
+	v.lose = func() bool { return noise.IntN(20) == 0 }
+}
+
+func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
 }
 
 func (v *voters) disturb(rng *rand.Rand) {
