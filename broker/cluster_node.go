@@ -82,12 +82,12 @@ func (n *clusterNode) reached(id int32, lane peer.Lane) {
 	}
 }
 
-// sendToVoter hands a message of raft to another voter.
-func (n *clusterNode) sendToVoter(to int32, message []byte) {
-	addr, err := n.controllerAddr(to)
-	if err != nil {
+// sendToVoter hands a message of the quorum to another of its nodes.
+func (n *clusterNode) sendToVoter(to int32, at []metadata.Endpoint, message []byte) {
+	if len(at) == 0 {
 		return // it comes again when the address is known
 	}
+	addr := net.JoinHostPort(at[0].Host, strconv.Itoa(int(at[0].Port)))
 	n.peers.Post(peer.Target{Node: to, Addr: addr, Lane: peer.LaneQuorum}, &internode.ConsensusRequest{Message: message})
 }
 

@@ -17,9 +17,9 @@ import (
 // docs/decisions/0015-a-voter-is-a-disk.md says why, and where that ends.
 type birth struct {
 	directory [16]byte
-	new       map[int32]bool // voters that are as new
+	new       map[int32]bool // other voters that are as new
 	ticks     int            // that it has lasted
-	ready     bool           // to vote
+	ready     bool           // to vote and to stand
 }
 
 // birthTicks is how long others are waited for that do not answer.
@@ -29,13 +29,14 @@ func newBirth(directory [16]byte) *birth {
 	return &birth{directory: directory, new: map[int32]bool{}}
 }
 
+// all reports whether each of so many voters is as new.
+func (b *birth) all(voters int) bool { return len(b.new) == voters-1 }
+
 // tickBirth asks the others, and reports whether raft's time passes: nobody stands for
 // the lead before it may.
 func (r *replica) tickBirth() bool {
 	b := r.birth
-	for _, v := range r.quorum.config.Voters {
-		r.post(v.ID, newMessage, nil)
-	}
+	r.sayNew()
 	if b.ticks++; b.ticks == birthTicks {
 		r.quorum.logger.Info("not all voters of the new quorum have answered; it begins without them if most of them agree", "answered", len(b.new)+1)
 		r.readyToVote()
@@ -43,18 +44,36 @@ func (r *replica) tickBirth() bool {
 	return b.ready
 }
 
-// meet hears of a node in its birth.
-func (r *replica) meet(node int32) {
-	switch last, _ := r.storage.LastIndex(); {
-	case last > 0:
+// sayNew tells the other voters that this node is new, and whether all are.
+func (r *replica) sayNew() {
+	body := []byte{0}
+	if r.birth.all(len(r.quorum.config.Voters)) {
+		body[0] = 1
+	}
+	for _, v := range r.quorum.config.Voters {
+		r.post(v.ID, newMessage, body)
+	}
+}
+
+// meet hears of a node in its birth, which may know that all are.
+func (r *replica) meet(node int32, all bool) {
+	if last, _ := r.storage.LastIndex(); last > 0 {
 		r.post(node, existsMessage, nil)
-	case r.birth == nil || r.birth.new[node]:
-	default:
-		r.birth.new[node] = true
-		r.post(node, newMessage, nil) // it need not wait until this node asks
-		if len(r.birth.new) == len(r.quorum.config.Voters)-1 {
-			r.readyToVote()
+		return
+	}
+	b := r.birth
+	if b == nil || b.new[node] && (b.ready || !all) {
+		return
+	}
+	b.new[node] = true
+	for _, v := range r.quorum.config.Voters {
+		if all && v.ID != r.quorum.config.NodeID {
+			b.new[v.ID] = true
 		}
+	}
+	r.sayNew() // nobody need wait until this node asks
+	if b.all(len(r.quorum.config.Voters)) {
+		r.readyToVote()
 	}
 }
 
@@ -80,25 +99,40 @@ func (r *replica) meantForBirth(m *raftpb.Message) bool {
 	default:
 		return false
 	}
-	r.comeLate()
-	return false
+	r.hearOfCluster()
+	return r.birth == nil
 }
 
-// comeLate ends the birth of a node that has learned that the cluster exists.
-func (r *replica) comeLate() {
+// hearOfCluster ends the birth of a node that has learned that the cluster exists. If
+// all were new a moment ago, it has begun with this node, which has promised nothing.
+func (r *replica) hearOfCluster() {
 	if r.birth == nil {
 		return
 	}
-	err := r.join(r.birth.directory)
-	if err == nil {
-		err = r.boot()
-	}
+	founder := r.birth.all(len(r.quorum.config.Voters))
+	err := r.endBirth(founder)
 	if err != nil {
 		r.quorum.refused(r.led, err) // the next message comes soon
+	}
+	if err != nil || founder {
 		return
 	}
 	r.quorum.logger.Info("the cluster exists, and this node's disk is new: it votes once the others have agreed on it")
 	r.ask()
+}
+
+func (r *replica) endBirth(founder bool) error {
+	if founder {
+		err := r.storage.saveHard(r.storage.hard)
+		if err == nil {
+			r.birth = nil
+		}
+		return err
+	}
+	if err := r.join(r.birth.directory); err != nil {
+		return err
+	}
+	return r.boot()
 }
 
 // ask asks whoever leads to be made a voter, where this node is one of those that the

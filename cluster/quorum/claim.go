@@ -69,10 +69,21 @@ func (q *Quorum) claimRecords(img *metadata.Image) ([]metadata.Record, error) {
 func (q *Quorum) AwaitLead(ctx context.Context) (epoch int32, err error) {
 	err = q.await(ctx, "the lead of the quorum", func() bool {
 		epoch = int32(q.leader.term)
-		return q.leads() && q.Image().ControllerID == q.config.NodeID
+		return q.claimed()
 	})
 	return epoch, err
 }
+
+// decides reports whether AwaitLead would not wait.
+func (q *Quorum) decides() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.claimed()
+}
+
+// claimed reports whether this node leads, and the metadata says so. The caller holds
+// mu.
+func (q *Quorum) claimed() bool { return q.leads() && q.Image().ControllerID == q.config.NodeID }
 
 // leads reports whether this node leads and has applied all that was decided
 // before. The caller holds mu.

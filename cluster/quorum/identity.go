@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // A voter is a node with its disk: what it promised, and what it said that it has,
@@ -36,9 +37,6 @@ func nodeOf(id uint64) int32 { return int32(uint32(id)) - 1 }
 func (r *replica) identify(own [16]byte) error {
 	st, c := r.storage, r.quorum.config
 	if st.tookPart() {
-		if st.directory != ([16]byte{}) && st.directory != own {
-			return errors.New("it is the copy of another folder's; a voter's folder moves as a whole, or the voter comes back with an empty one")
-		}
 		if st.voters == nil && begins(c, st.directory) {
 			st.voters = confState(c.Voters, nil)
 		}
@@ -88,6 +86,33 @@ func (r *replica) join(own [16]byte) error {
 	r.storage.voters, r.birth = nil, nil
 	r.become(own)
 	return nil
+}
+
+// isOld reports whether a leader knows that this node had more than it has, so that
+// its folder is one of some time ago.
+func (r *replica) isOld(m *raftpb.Message) bool {
+	last, _ := r.storage.LastIndex()
+	return m.GetType() == raftpb.MsgHeartbeat && m.GetTerm() >= r.storage.hard.GetTerm() && m.GetCommit() > last
+}
+
+// startOver makes a node with a folder of some time ago another voter, which has made
+// no promises: those of the one that it was are not all in the folder.
+func (r *replica) startOver() error {
+	const what = "the folder is one of some time ago, as from a backup: what this node has said since is not in it"
+	if _, named := r.quorum.config.staticVoter(r.quorum.config.NodeID); !named {
+		return errors.New(what + "; remove it from the voters, format the folder anew, and add it")
+	}
+	h := &raftpb.HardState{Term: r.storage.hard.Term, Commit: r.storage.hard.Commit}
+	fresh := protocol.NewTopicID()
+	if err := r.journal.saveVote(h, fresh); err != nil {
+		return fmt.Errorf("begin anew as a voter: %w", err)
+	}
+	r.quorum.logger.Warn(what+"; it votes again once the others have agreed on it", "end", r.delivered)
+	r.storage.hard = h
+	r.become(fresh)
+	r.led.id = -1
+	r.quorum.lead(r.led, errLeadLost)
+	return errors.Join(r.storage.SetHardState(h), r.boot())
 }
 
 // votes reports whether this node has a vote, as far as it knows.

@@ -15,7 +15,7 @@ import (
 // the id of its cluster.
 const (
 	raftMessage   byte = 0 // what raft says
-	newMessage    byte = 1 // the sender's disk is new; is yours?
+	newMessage    byte = 1 // the sender's disk is new; is yours? Then a 1 if all are, else a 0
 	existsMessage byte = 2 // the answer that it is not: the cluster exists
 	joinMessage   byte = 3 // the sender wants a vote: a VoterJoining
 )
@@ -25,6 +25,7 @@ type message struct {
 	kind  byte
 	from  int32
 	raft  *raftpb.Message // in a raftMessage
+	all   bool            // in a newMessage
 	voter metadata.Voter  // in a joinMessage
 }
 
@@ -38,7 +39,7 @@ func (r *replica) post(to int32, kind byte, body []byte) {
 	m = binary.BigEndian.AppendUint32(m, uint32(c.NodeID))
 	m = append(m, byte(len(c.ClusterID)))
 	m = append(m, c.ClusterID...)
-	r.send(to, append(m, body...))
+	r.send(to, r.quorum.Endpoints(to), append(m, body...))
 }
 
 // decodeMessage reads a message, which must come from the given cluster. The result
@@ -56,6 +57,8 @@ func decodeMessage(b []byte, cluster string) (*message, error) {
 	case raftMessage:
 		m.raft = new(raftpb.Message)
 		return m, proto.Unmarshal(body, m.raft)
+	case newMessage:
+		m.all = len(body) > 0 && body[0] == 1
 	case joinMessage:
 		r, err := metadata.Decode(body)
 		if err != nil {

@@ -87,9 +87,11 @@ type Deps struct {
 	Dir    *log.Dir
 	FS     disk.FS
 	Logger *slog.Logger
-	// Send hands a message to another voter, whose [Quorum.Receive] should get it.
-	// It must not block; it may lose messages. Nil for a quorum of one.
-	Send func(to int32, message []byte)
+	// Send hands a message to another node of the quorum, whose [Quorum.Receive]
+	// should get it; at is where its controller listens, empty where that is not known.
+	// It must not block; it may lose messages. It may be called before Open returns.
+	// Nil for a quorum of one.
+	Send func(to int32, at []metadata.Endpoint, message []byte)
 }
 
 // Quorum is safe for concurrent use.

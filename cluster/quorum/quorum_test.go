@@ -50,7 +50,11 @@ func openNodeTo(fsys disk.FS, c Config, send func(int32, []byte)) (*member, erro
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	q, err := Open(c, Deps{Dir: dir, FS: fsys, Logger: logger, Send: send})
+	d := Deps{Dir: dir, FS: fsys, Logger: logger}
+	if send != nil {
+		d.Send = func(to int32, _ []metadata.Endpoint, m []byte) { send(to, m) }
+	}
+	q, err := Open(c, d)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}

@@ -28,18 +28,22 @@ type replica struct {
 	node    *raft.RawNode
 	storage *storage
 	applier *applier
-	send    func(to int32, message []byte)
+	send    func(to int32, at []metadata.Endpoint, message []byte)
 
 	id        uint64           // of this node in raft
 	birth     *birth           // until this node has taken part
 	alone     atomic.Bool      // this node votes and nobody else; set by the goroutine of run, or before it
 	named     bool             // the decision that began the cluster was committed
+	old       bool             // the folder is one of some time ago
 	asking    int              // ticks until this node asks for its vote again
 	led       leadership       // as it was published last
 	delivered uint64           // index of the last entry that the applier was given
 	heard     map[uint64]heard // when voters were heard of, since this node leads
 	placing   *proposal        // was handed to raft and has no index yet
-	standIn   int              // ticks until this node stands for the lead in place of one that is gone, 0 for not
+	silent    int              // ticks since the leader was heard of
+	gone      leadership       // a leader whose process is gone
+	goneFor   int              // ticks for which nothing of it counts
+	standIn   int              // ticks until this node stands for the lead, 0 for not
 
 	inbox     chan *message
 	joins     chan metadata.Voter // nodes that ask this one, which leads, for a vote
@@ -63,6 +67,7 @@ const entryOverhead = record.HeaderSize + 10
 
 const (
 	ticksPerElection = 10
+	ticksPerAsk      = 3 // for a vote
 	inboxSize        = 256
 	maxMessageBytes  = 1 << 20
 	maxInflight      = 64
@@ -181,28 +186,6 @@ func (r *replica) refuse() {
 	}
 }
 
-// retry lets a node that is alone stand for the lead without waiting for the next
-// tick.
-func (r *replica) retry() {
-	select {
-	case r.again <- struct{}{}:
-	default:
-	}
-}
-
-func (r *replica) standAgain() {
-	if r.led.id < 0 && r.standIn > 0 {
-		r.standIn = 0
-		r.campaign()
-	}
-}
-
-func (r *replica) campaign() {
-	if err := r.node.Campaign(); err != nil {
-		r.quorum.logger.Warn("standing for the lead of the quorum failed", "err", err)
-	}
-}
-
 // step takes what another node said, and what else has arrived meanwhile: then one
 // flush serves all.
 func (r *replica) step(m *message) {
@@ -221,9 +204,9 @@ func (r *replica) stepOne(m *message) {
 	case raftMessage:
 		r.stepRaft(m.raft)
 	case newMessage:
-		r.meet(m.from)
+		r.meet(m.from, m.all)
 	case existsMessage:
-		r.comeLate()
+		r.hearOfCluster()
 	case joinMessage:
 		if r.led.id != r.quorum.config.NodeID {
 			return
@@ -239,50 +222,18 @@ func (r *replica) stepRaft(m *raftpb.Message) {
 	if r.birth != nil && !r.meantForBirth(m) {
 		return
 	}
-	if m.GetTo() != r.id {
-		return // for a voter that this node was, or is to be
+	if m.GetTo() != r.id || r.isGone(m) {
+		return // for a voter that this node was or is to be, or too late
+	}
+	if r.isOld(m) {
+		r.old = true
+		return
 	}
 	// A message that raft does not expect is a late one.
 	_ = r.node.Step(m)
 	r.hear(m.GetFrom())
-}
-
-// doubt gives up a leader whose process is gone, which the others see too, and
-// stands for the lead soon.
-func (r *replica) doubt(node int32) {
-	if node != r.led.id || node == r.quorum.config.NodeID || r.node.ForgetLeader() != nil {
-		return
-	}
-	r.standIn = r.turn(node)
-}
-
-// turn is after how many ticks this node stands for the lead, while the given one does
-// not: one voter after the other, lest they split the votes.
-func (r *replica) turn(gone int32) int {
-	ticks := 1
-	for _, v := range r.quorum.Voters() {
-		if v.ID < r.quorum.config.NodeID && v.ID != gone {
-			ticks += 2
-		}
-	}
-	return ticks
-}
-
-// tick lets raft's time pass.
-func (r *replica) tick() {
-	if r.asking--; r.asking <= 0 {
-		r.asking = ticksPerElection
-		r.ask()
-	}
-	if r.birth != nil && !r.tickBirth() {
-		return
-	}
-	r.node.Tick()
-	if r.standIn == 0 {
-		return
-	}
-	if r.standIn--; r.standIn == 0 && r.led.id < 0 {
-		r.campaign()
+	if m.GetFrom() == r.node.BasicStatus().Lead {
+		r.silent = 0
 	}
 }
 
@@ -316,6 +267,12 @@ func (r *replica) proposeToRaft(p *proposal) error {
 
 // work does all that raft asks for.
 func (r *replica) work() error {
+	if r.old {
+		r.old = false
+		if err := r.startOver(); err != nil {
+			return err
+		}
+	}
 	for r.node.HasReady() {
 		rd := r.node.Ready()
 		if err := r.persist(&rd); err != nil {
@@ -361,6 +318,9 @@ func (r *replica) persist(rd *raft.Ready) error {
 		}
 	}
 	if !raft.IsEmptyHardState(rd.HardState) {
+		if rd.HardState.GetVote() != r.storage.hard.GetVote() {
+			r.giveTime()
+		}
 		if err := r.storage.setHard(rd.HardState); err != nil {
 			return err
 		}

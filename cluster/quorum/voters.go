@@ -205,6 +205,9 @@ func (q *Quorum) admit(ctx context.Context, v metadata.Voter) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
+	if !q.decides() {
+		return nil // it asks again when the first decision of this node is taken
+	}
 	if err := q.takeChange(ctx); err != nil {
 		return err
 	}
@@ -233,8 +236,8 @@ func (q *Quorum) requireSilent(v metadata.Voter) error {
 	return err
 }
 
-// Endpoints are where another voter's controller listeners are, or those of a node
-// that is to vote: nil where that is not known. What the configuration of all nodes
+// Endpoints are where the controller of another voter listens, or of a node that is to
+// vote: nil where that is not known. What the configuration of all nodes
 // says goes before what was agreed.
 func (q *Quorum) Endpoints(node int32) []metadata.Endpoint {
 	if v, named := q.config.staticVoter(node); named && len(v.Endpoints) > 0 {
