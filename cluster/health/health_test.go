@@ -12,7 +12,8 @@ import (
 	"github.com/klamm-io/klamm/protocol"
 )
 
-// TestJudge reads facts, one a line, and compares what is said about them:
+// TestFacts reads facts, one a line, and compares what is said about them by the
+// commands judge, "lose id=N" (a node away) and "lacks id=N" (a node restarted):
 //
 //	broker 1 [rack=r] [fenced] [silent=why]
 //	dir 1 /path [usable=5] [total=100] [failed=why]
@@ -23,18 +24,28 @@ import (
 //	old                                                         fenced brokers are not told of
 //
 // An underscore stands for a space.
-func TestJudge(t *testing.T) {
+func TestFacts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			f := readFacts(t, d.Input)
 			switch d.Cmd {
 			case "judge":
 				return told(Judge(f))
+			case "lose":
+				loss := f.Losing(node(t, d))
+				return fmt.Sprintf("never: %s\nnow: %s\nquorum: %s\n", strings.Join(loss.Never, ", "), strings.Join(loss.Now, "; "), loss.Quorum)
+			case "lacks":
+				return fmt.Sprintf("%q\n", f.Lacks(node(t, d)))
 			}
 			t.Fatalf("there is no command %s", d.Cmd)
 			return ""
 		})
 	})
+}
+
+func node(t *testing.T, d *datadriven.TestData) (id int32) {
+	d.ScanArgs(t, "id", &id)
+	return id
 }
 
 func told(r Report) string {

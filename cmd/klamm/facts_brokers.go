@@ -40,10 +40,15 @@ func logDirs(ctx context.Context, client *kgo.Client, f *health.Facts) (func(*he
 	}, ctx.Err()
 }
 
+// logDirsOf asks one broker, once more where that fails: a connection from before the
+// broker was restarted shows its end only now.
 func logDirsOf(ctx context.Context, client *kgo.Client, broker int32) (*kmsg.DescribeLogDirsResponse, error) {
 	req := kmsg.NewPtrDescribeLogDirsRequest()
 	req.Topics = nil // all
 	resp, err := client.Broker(int(broker)).Request(ctx, req)
+	if err != nil && silence(err) {
+		resp, err = client.Broker(int(broker)).Request(ctx, req)
+	}
 	if err != nil {
 		return nil, err
 	}
