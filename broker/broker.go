@@ -243,10 +243,10 @@ func (b *Broker) Run(ctx context.Context) error {
 		inner.Go(func() error { return b.quorum.Run(innerCtx) })
 	}
 	if b.groups != nil {
-		b.runCoordinators(inner, innerCtx)
+		b.runCoordinators(innerCtx, inner)
 	}
 	if b.node != nil {
-		b.node.run(inner, innerCtx)
+		b.node.run(innerCtx, inner)
 	}
 
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -283,7 +283,7 @@ func (b *Broker) Run(ctx context.Context) error {
 }
 
 // runCoordinators runs what a broker has that a node without one has not.
-func (b *Broker) runCoordinators(g *errgroup.Group, ctx context.Context) {
+func (b *Broker) runCoordinators(ctx context.Context, g *errgroup.Group) {
 	if b.config.CleanerEnable {
 		g.Go(func() error { return b.cleaner.Run(ctx) })
 	}

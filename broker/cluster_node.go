@@ -42,6 +42,7 @@ type clusterNode struct {
 	replicator  *replica.Replicator   // the same
 	quorum      *quorum.Quorum        // nil where it does not vote
 	observer    *quorum.Observer      // nil where it does
+	participant *quorum.Participant   // the view of a controller where voters may change; nil where they do not
 
 	begun        bool                                         // of the applier: the metadata shows this process's registration
 	gone         map[protocol.TopicPartition]protocol.TopicID // of the applier, before: replicas that this broker has no more
@@ -50,6 +51,10 @@ type clusterNode struct {
 	throttles    *throttles
 	loading      sync.WaitGroup // coordinators that read their logs
 }
+
+// observeLane is for following the metadata, whose answers wait until there is news:
+// messages of raft must not wait behind them.
+const observeLane peer.Lane = "observe"
 
 // isrLane is for proposals of an ISR, which wait for a decision of the quorum while
 // heartbeats must not.
@@ -85,6 +90,9 @@ func (n *clusterNode) reached(id int32, lane peer.Lane) {
 // sendToVoter hands a message of the quorum to another of its nodes.
 func (n *clusterNode) sendToVoter(to int32, at []metadata.Endpoint, message []byte) {
 	if len(at) == 0 {
+		at = n.listensAt(to)
+	}
+	if len(at) == 0 {
 		return // it comes again when the address is known
 	}
 	addr := net.JoinHostPort(at[0].Host, strconv.Itoa(int(at[0].Port)))
@@ -93,25 +101,45 @@ func (n *clusterNode) sendToVoter(to int32, at []metadata.Endpoint, message []by
 
 // controllerAddr is where a node's controller listens.
 func (n *clusterNode) controllerAddr(id int32) (string, error) {
-	for _, v := range n.voters() {
-		if v.ID == id && len(v.Endpoints) > 0 {
-			return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), nil
-		}
-	}
-	for _, v := range n.broker.config.Voters {
-		if v.ID == id {
-			return v.Address(), nil
-		}
+	if at := n.listensAt(id); len(at) > 0 {
+		return net.JoinHostPort(at[0].Host, strconv.Itoa(int(at[0].Port))), nil
 	}
 	return "", fmt.Errorf("no address of controller %d is known; name it in controller.quorum.voters: %w", id, kerr.BrokerNotAvailable)
 }
 
+// listensAt is where a node's controller listens, as far as is agreed on or configured.
+func (n *clusterNode) listensAt(id int32) []metadata.Endpoint {
+	for _, v := range n.voters() {
+		if v.ID == id && len(v.Endpoints) > 0 {
+			return v.Endpoints
+		}
+	}
+	for _, v := range n.broker.config.Voters {
+		if v.ID == id {
+			return []metadata.Endpoint{{Listener: n.broker.config.ControllerListenerNames[0], Host: v.Host, Port: v.Port}}
+		}
+	}
+	return nil
+}
+
 // voters are those that are agreed on, as far as this node knows.
 func (n *clusterNode) voters() []metadata.Voter {
-	if n.quorum != nil {
+	switch {
+	case n.participant != nil:
+		return n.participant.Voters()
+	case n.quorum != nil:
 		return n.quorum.Voters()
 	}
 	return n.observer.Voters()
+}
+
+// newObserver follows the metadata by asking those voters first.
+func (n *clusterNode) newObserver(voters []metadata.Voter, deps Deps) *quorum.Observer {
+	c := n.broker.config
+	wait := c.QuorumFetchTimeout / 4 // the rest is for the answer to come
+	return quorum.NewObserver(quorum.ObserverConfig{
+		NodeID: n.me(), ClusterID: n.broker.clusterID(), Voters: voters, Wait: wait, Timeout: c.QuorumFetchTimeout - wait,
+	}, quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
 }
 
 // brokerAddr is where brokers reach another one.
@@ -215,10 +243,7 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 		return err
 	}
 	if !b.config.Roles.Controller {
-		wait := b.config.QuorumFetchTimeout / 4 // the rest is for the answer to come
-		n.observer = quorum.NewObserver(quorum.ObserverConfig{
-			NodeID: n.me(), ClusterID: b.clusterID(), Voters: voters, Wait: wait, Timeout: b.config.QuorumFetchTimeout - wait,
-		}, quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
+		n.observer = n.newObserver(voters, deps)
 		b.view = n.observer
 		return nil
 	}
@@ -228,6 +253,10 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 		return fmt.Errorf("read the cluster's metadata: %w", err)
 	}
 	b.quorum, b.view = n.quorum, n.quorum
+	if len(b.config.Voters) == 0 {
+		n.participant = quorum.NewParticipant(n.quorum, voters, func(told []metadata.Voter) *quorum.Observer { return n.newObserver(told, deps) })
+		b.view = n.participant
+	}
 	n.active = active.New(active.Config{
 		Node: n.me(), SessionTimeout: b.config.BrokerSessionTimeout, FirstContact: firstContact, Rebalance: b.config.AutoLeaderRebalance,
 		ImbalanceCheck: b.config.LeaderImbalanceCheck, ImbalancePercent: b.config.LeaderImbalancePercent,
@@ -244,7 +273,7 @@ func (n *clusterNode) readMetadata(ctx context.Context, id int32, req *internode
 	if err != nil {
 		return nil, err
 	}
-	resp, err := n.peers.Request(ctx, peer.Target{Node: id, Addr: addr, Lane: peer.LaneQuorum}, req)
+	resp, err := n.peers.Request(ctx, peer.Target{Node: id, Addr: addr, Lane: observeLane}, req)
 	if err != nil {
 		return nil, err
 	}
@@ -365,10 +394,13 @@ func (d decisions) Ask(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 }
 
 // run runs what a node has besides, until ctx ends.
-func (n *clusterNode) run(g *errgroup.Group, ctx context.Context) {
+func (n *clusterNode) run(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.peers.Run(ctx) })
 	if n.observer != nil {
 		g.Go(func() error { return n.observer.Run(ctx) })
+	}
+	if n.participant != nil {
+		g.Go(func() error { return n.participant.Run(ctx) })
 	}
 	if n.active != nil {
 		g.Go(func() error { return n.active.Run(ctx) })

@@ -6,14 +6,17 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/cluster/format"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
@@ -324,5 +327,73 @@ func TestWhereItWasAskedFor(t *testing.T) {
 		if g, x := n.groups.Partition("a-group-x"), n.txns.Partition("a-group-x"); g != c.up[0].groups.Partition("a-group-x") || x != c.up[0].txns.Partition("a-group-x") {
 			t.Errorf("node %d looks for a group in partition %d and for a transaction in %d, node 1 does elsewhere", i+1, g, x)
 		}
+	}
+}
+
+// TestVotersComeAndGo: a controller that joins a cluster takes part as a broker before
+// it votes; it votes once it is let, and one whose vote was taken away is a broker
+// still.
+func TestVotersComeAndGo(t *testing.T) {
+	c := &nodes{t: t, up: make([]*node, 3)}
+	addrs := freeAddrs(t, 6)
+	for i := range 3 {
+		c.sets = append(c.sets, []string{
+			"process.roles=broker,controller", fmt.Sprintf("node.id=%d", i+1), "controller.quorum.bootstrap.servers=" + addrs[1],
+			fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", addrs[2*i], addrs[2*i+1]), "controller.listener.names=CONTROLLER",
+		})
+		c.disks = append(c.disks, disk.NewMemory())
+		request := format.Request{ClusterID: testCluster, Standalone: i == 0, NoInitialControllers: i > 0}
+		if _, err := format.Run(c.disks[i], settings(t, "/data", c.sets[i]...), request); err != nil {
+			t.Fatal(err)
+		}
+		c.start(i)
+	}
+	c.await("three brokers take part", unfenced(3))
+	cl := c.client()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 3, nil, "flights"); err != nil {
+		t.Fatal(err)
+	}
+	add := func(i int) {
+		t.Helper()
+		listener := kmsg.NewAddRaftVoterRequestListener()
+		host, port, _ := net.SplitHostPort(addrs[2*i+1])
+		number, _ := strconv.Atoi(port)
+		listener.Name, listener.Host, listener.Port = "CONTROLLER", host, uint16(number)
+		req := kmsg.NewPtrAddRaftVoterRequest()
+		req.TimeoutMillis, req.VoterID, req.VoterDirectoryID = 30_000, int32(i+1), c.up[i].metadataFolder().dir.ID()
+		req.Listeners = append(req.Listeners, listener)
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if err != nil {
+			t.Fatalf("let node %d vote: %v", i+1, err)
+		}
+	}
+	add(1)
+	add(2)
+	c.await("three nodes vote", voters(1, 2, 3))
+	req := kmsg.NewPtrRemoveRaftVoterRequest()
+	req.VoterID, req.VoterDirectoryID = 1, c.up[0].metadataFolder().dir.ID()
+	if resp, err := req.RequestWith(ctx, cl); err != nil || resp.ErrorCode != 0 {
+		t.Fatalf("take node 1's vote away: %v, %+v", err, resp)
+	}
+	c.await("two nodes vote", voters(2, 3)) // node 1 says so
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 3, nil, "later"); err != nil {
+		t.Fatal(err)
+	}
+	c.await("the topic is replicated, by node 1 too", inSync("later", 3))
+}
+
+// voters reports whether those nodes vote, and no other.
+func voters(want ...int32) func(*metadata.Image) bool {
+	return func(img *metadata.Image) bool {
+		var ids []int32
+		for v := range img.Voters() {
+			ids = append(ids, v.ID)
+		}
+		return slices.Equal(ids, want)
 	}
 }

@@ -59,6 +59,11 @@ func decide[R kmsg.Response](h *Handler, req kmsg.Request, here func(*metadata.I
 	if h.forControllers {
 		return resp, fmt.Errorf("node %d is not the active controller: %w", h.config.NodeID, kerr.NotController) // who asked asks on
 	}
+	return askedElsewhere[R](ctx, h, req)
+}
+
+// askedElsewhere lets the active controller answer, which is another node.
+func askedElsewhere[R kmsg.Response](ctx context.Context, h *Handler, req kmsg.Request) (resp R, err error) {
 	answer, err := h.cluster.Ask(ctx, asSent{req})
 	if err != nil {
 		return resp, err

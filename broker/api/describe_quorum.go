@@ -64,12 +64,12 @@ func (h *Handler) voterNodes() (nodes []kmsg.DescribeQuorumResponseNode) {
 func (h *Handler) quorumElsewhere(req *kmsg.DescribeQuorumRequest, failed *kmsg.DescribeQuorumResponse) *kmsg.DescribeQuorumResponse {
 	ctx, cancel := context.WithTimeout(h.serving, decisionPatience)
 	defer cancel()
-	answer, err := h.cluster.Ask(ctx, asSent{req})
-	if resp, is := answer.(*kmsg.DescribeQuorumResponse); err == nil && is {
-		return resp
+	resp, err := askedElsewhere[*kmsg.DescribeQuorumResponse](ctx, h, req)
+	if err != nil {
+		failed.ErrorCode, failed.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+		return failed
 	}
-	failed.ErrorCode, failed.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
-	return failed
+	return resp
 }
 
 // asksForMetadata reports whether the one partition that a quorum keeps is asked

@@ -48,6 +48,8 @@ func set(t *testing.T, to reflect.Value, from any) {
 		to.SetString(from.(string))
 	case reflect.Bool:
 		to.SetBool(from.(bool))
+	case reflect.Uint16:
+		to.SetUint(uint64(from.(float64)))
 	default:
 		to.SetInt(int64(from.(float64)))
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/protocol/node"
 	"github.com/klamm-io/klamm/security"
@@ -32,6 +33,9 @@ type Voter interface {
 	Receive(message []byte) error
 	// ReadMetadata answers a node that only observes.
 	ReadMetadata(context.Context, *node.ReadMetadataRequest) *node.ReadMetadataResponse
+	// AddVoter and RemoveVoter change who votes, where this node leads.
+	AddVoter(context.Context, metadata.Voter) error
+	RemoveVoter(ctx context.Context, id int32, directory [16]byte) error
 }
 
 // actsAs reports whether r came on a connection that the given node made, and not

@@ -70,6 +70,8 @@ func init() {
 		int16(kmsg.OffsetDelete):               serves(0, 0, (*Handler).offsetDelete),
 		int16(kmsg.DescribeQuorum):             serves(0, 2, (*Handler).describeQuorum),
 		int16(kmsg.UpdateFeatures):             serves(0, 2, (*Handler).updateFeatures),
+		int16(kmsg.AddRaftVoter):               serves(0, 1, (*Handler).addRaftVoter),
+		int16(kmsg.RemoveRaftVoter):            serves(0, 0, (*Handler).removeRaftVoter),
 		int16(kmsg.DescribeCluster):            serves(0, 2, (*Handler).describeCluster),
 		int16(kmsg.UnregisterBroker):           serves(0, 0, (*Handler).unregisterBroker),
 		int16(kmsg.DescribeProducers):          serves(0, 0, (*Handler).describeProducers),
@@ -102,7 +104,7 @@ func init() {
 var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
 	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.UpdateFeatures,
-	kmsg.DescribeQuorum,
+	kmsg.DescribeQuorum, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

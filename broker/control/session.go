@@ -181,6 +181,9 @@ func (s *session) failed(l *leader, err error) time.Duration {
 	if s.unheard.IsZero() {
 		s.unheard = time.Now()
 	}
+	if s.leaving() && time.Since(s.unheard) >= 2*s.config.SessionTimeout {
+		s.release() // whoever decides has fenced this broker by now
+	}
 	if time.Since(s.unheard) >= s.config.SessionTimeout && !s.complained {
 		s.complained = true
 		s.deps.Logger.Warn("the active controller has not heard this broker for the time of a session; it tries on", "controller", l.id, "err", err)

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+)
+
+// addRaftVoter answers AddRaftVoter (80), versions 0 and 1 (KIP-853):
+//
+//	1  whether the answer waits for the decision, which it always does here
+func (h *Handler) addRaftVoter(r *listener.Request, req *kmsg.AddRaftVoterRequest) {
+	resp, err := changeVoters[*kmsg.AddRaftVoterResponse](h, r, req, req.ClusterID, time.Duration(req.TimeoutMillis)*time.Millisecond, func(ctx context.Context) error {
+		v := metadata.Voter{ID: req.VoterID, DirectoryID: req.VoterDirectoryID}
+		for _, l := range req.Listeners {
+			v.Endpoints = append(v.Endpoints, metadata.Endpoint{Listener: l.Name, Host: l.Host, Port: l.Port})
+		}
+		switch {
+		case req.VoterID < 0:
+			return fmt.Errorf("Node id %d is negative: %w", req.VoterID, kerr.InvalidRequest)
+		case len(v.Endpoints) == 0:
+			return fmt.Errorf("The request names no listener by which the controllers reach node %d: %w", req.VoterID, kerr.InvalidRequest)
+		}
+		return h.voter.AddVoter(ctx, v)
+	})
+	if resp == nil {
+		resp = req.ResponseKind().(*kmsg.AddRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+	}
+	r.ReplyMsg(resp)
+}
+
+// removeRaftVoter answers RemoveRaftVoter (81), version 0 (KIP-853).
+func (h *Handler) removeRaftVoter(r *listener.Request, req *kmsg.RemoveRaftVoterRequest) {
+	resp, err := changeVoters[*kmsg.RemoveRaftVoterResponse](h, r, req, req.ClusterID, decisionPatience, func(ctx context.Context) error {
+		return h.voter.RemoveVoter(ctx, req.VoterID, req.VoterDirectoryID)
+	})
+	if resp == nil {
+		resp = req.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
+		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
+	}
+	r.ReplyMsg(resp)
+}
+
+// changeVoters changes who votes where this node leads the quorum, and returns no
+// response; elsewhere it returns that of the leader.
+func changeVoters[R kmsg.Response](h *Handler, r *listener.Request, req kmsg.Request, clusterID *string, patience time.Duration, change func(context.Context) error) (resp R, err error) {
+	switch {
+	case !h.allowed(r, security.Alter, security.ClusterResource):
+		return resp, kerr.ClusterAuthorizationFailed
+	case clusterID != nil && *clusterID != h.image().ClusterID:
+		return resp, fmt.Errorf("The request is for the cluster %s, which this is not: %w", *clusterID, kerr.InconsistentClusterID)
+	}
+	ctx, cancel := context.WithTimeout(h.serving, min(max(patience, 0), decisionPatience))
+	defer cancel()
+	if !h.cluster.Decides() && !h.forControllers {
+		return askedElsewhere[R](ctx, h, req)
+	}
+	if err := h.votersMayChange(); err != nil {
+		return resp, err
+	}
+	return resp, change(ctx)
+}
+
+// votersMayChange refuses where the voters are a list in every node's configuration,
+// or this node is alone.
+func (h *Handler) votersMayChange() error {
+	switch {
+	case h.voter == nil:
+		return fmt.Errorf("This node is a cluster of its own, which has no other voters: start it with process.roles: %w", kerr.UnsupportedVersion)
+	case len(h.config.Voters) > 0:
+		return fmt.Errorf("The voters of this cluster are those of controller.quorum.voters, which all nodes have: change it there, "+
+			"or form the cluster with controller.quorum.bootstrap.servers: %w", kerr.UnsupportedVersion)
+	}
+	return nil
+}
