@@ -18,19 +18,21 @@ import (
 //
 //	1  whether the answer waits for the decision, which it always does here
 func (h *Handler) addRaftVoter(r *listener.Request, req *kmsg.AddRaftVoterRequest) {
-	resp, err := changeVoters[*kmsg.AddRaftVoterResponse](h, r, req, req.ClusterID, time.Duration(req.TimeoutMillis)*time.Millisecond, func(ctx context.Context) error {
-		v := metadata.Voter{ID: req.VoterID, DirectoryID: req.VoterDirectoryID}
-		for _, l := range req.Listeners {
-			v.Endpoints = append(v.Endpoints, metadata.Endpoint{Listener: l.Name, Host: l.Host, Port: l.Port})
-		}
+	v := metadata.Voter{ID: req.VoterID, DirectoryID: req.VoterDirectoryID}
+	for _, l := range req.Listeners {
+		v.Endpoints = append(v.Endpoints, metadata.Endpoint{Listener: l.Name, Host: l.Host, Port: l.Port})
+	}
+	check := func() error {
 		switch {
-		case req.VoterID < 0:
-			return fmt.Errorf("Node id %d is negative: %w", req.VoterID, kerr.InvalidRequest)
+		case !validVoter(req.VoterID, req.VoterDirectoryID):
+			return fmt.Errorf("Add voter request didn't include a valid voter: %w", kerr.InvalidRequest)
 		case len(v.Endpoints) == 0:
-			return fmt.Errorf("The request names no listener by which the controllers reach node %d: %w", req.VoterID, kerr.InvalidRequest)
+			return fmt.Errorf("Add voter request didn't include a listener by which the others reach node %d: %w", req.VoterID, kerr.InvalidRequest)
 		}
-		return h.voter.AddVoter(ctx, v)
-	})
+		return h.votersMayChange("adding")
+	}
+	resp, err := changeVoters[*kmsg.AddRaftVoterResponse](h, r, req, req.ClusterID, time.Duration(req.TimeoutMillis)*time.Millisecond, check,
+		func(ctx context.Context) error { return h.voter.AddVoter(ctx, v) })
 	if resp == nil {
 		resp = req.ResponseKind().(*kmsg.AddRaftVoterResponse)
 		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
@@ -40,9 +42,14 @@ func (h *Handler) addRaftVoter(r *listener.Request, req *kmsg.AddRaftVoterReques
 
 // removeRaftVoter answers RemoveRaftVoter (81), version 0 (KIP-853).
 func (h *Handler) removeRaftVoter(r *listener.Request, req *kmsg.RemoveRaftVoterRequest) {
-	resp, err := changeVoters[*kmsg.RemoveRaftVoterResponse](h, r, req, req.ClusterID, decisionPatience, func(ctx context.Context) error {
-		return h.voter.RemoveVoter(ctx, req.VoterID, req.VoterDirectoryID)
-	})
+	check := func() error {
+		if !validVoter(req.VoterID, req.VoterDirectoryID) {
+			return fmt.Errorf("Remove voter request didn't include a valid voter: %w", kerr.InvalidRequest)
+		}
+		return h.votersMayChange("removing")
+	}
+	resp, err := changeVoters[*kmsg.RemoveRaftVoterResponse](h, r, req, req.ClusterID, decisionPatience, check,
+		func(ctx context.Context) error { return h.voter.RemoveVoter(ctx, req.VoterID, req.VoterDirectoryID) })
 	if resp == nil {
 		resp = req.ResponseKind().(*kmsg.RemoveRaftVoterResponse)
 		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
@@ -52,30 +59,34 @@ func (h *Handler) removeRaftVoter(r *listener.Request, req *kmsg.RemoveRaftVoter
 
 // changeVoters changes who votes where this node leads the quorum, and returns no
 // response; elsewhere it returns that of the leader.
-func changeVoters[R kmsg.Response](h *Handler, r *listener.Request, req kmsg.Request, clusterID *string, patience time.Duration, change func(context.Context) error) (resp R, err error) {
+func changeVoters[R kmsg.Response](h *Handler, r *listener.Request, req kmsg.Request, clusterID *string, patience time.Duration, check func() error, change func(context.Context) error) (resp R, err error) {
 	switch {
 	case !h.allowed(r, security.Alter, security.ClusterResource):
 		return resp, kerr.ClusterAuthorizationFailed
 	case clusterID != nil && *clusterID != h.image().ClusterID:
-		return resp, fmt.Errorf("The request is for the cluster %s, which this is not: %w", *clusterID, kerr.InconsistentClusterID)
+		return resp, fmt.Errorf("The given id %q doesn't match the cluster id %q: %w", *clusterID, h.image().ClusterID, kerr.InconsistentClusterID)
 	}
 	ctx, cancel := context.WithTimeout(h.serving, min(max(patience, 0), decisionPatience))
 	defer cancel()
 	if !h.cluster.Decides() && !h.forControllers {
 		return askedElsewhere[R](ctx, h, req)
 	}
-	if err := h.votersMayChange(); err != nil {
+	if err := check(); err != nil {
 		return resp, err
 	}
 	return resp, change(ctx)
 }
 
+// validVoter reports whether a voter may be so: it is a node together with the folder
+// of its metadata.
+func validVoter(id int32, directory [16]byte) bool { return id >= 0 && directory != [16]byte{} }
+
 // votersMayChange refuses where the voters are a list in every node's configuration,
 // or this node is alone.
-func (h *Handler) votersMayChange() error {
+func (h *Handler) votersMayChange(doing string) error {
 	switch {
 	case h.voter == nil:
-		return fmt.Errorf("This node is a cluster of its own, which has no other voters: start it with process.roles: %w", kerr.UnsupportedVersion)
+		return fmt.Errorf("Cluster doesn't support %s voter because the kraft.version feature is 0: %w", doing, kerr.UnsupportedVersion)
 	case len(h.config.Voters) > 0:
 		return fmt.Errorf("The voters of this cluster are those of controller.quorum.voters, which all nodes have: change it there, "+
 			"or form the cluster with controller.quorum.bootstrap.servers: %w", kerr.UnsupportedVersion)
