@@ -7,7 +7,7 @@ SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help build run cluster test unit compat chaos race lint bench bench-compaction fuzz clean
+.PHONY: help build run cluster test unit compat chaos test-cluster race lint bench bench-compaction fuzz clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
@@ -24,7 +24,7 @@ cluster: build ## start three nodes on 127.0.0.1:9092, 9192 and 9292 with their 
 test: unit compat ## all tests that should pass before a change goes in; under 15 minutes
 
 unit: ## go vet and go test; needs Go alone
-	$(GO) vet ./... && $(GO) vet -tags compat,chaos ./test/...
+	$(GO) vet ./... && $(GO) vet -tags compat,chaos,cluster ./test/...
 	$(GO) test ./...
 
 compat: ## real clients and Apache's tools against a broker; says which are left out, for want of a runtime
@@ -32,6 +32,9 @@ compat: ## real clients and Apache's tools against a broker; says which are left
 
 chaos: ## kill -9 under load, full disks, damaged files, thousands of connections; prints what it measures
 	$(GO) test -tags chaos -count=1 -timeout 15m -v ./test/chaos/...
+
+test-cluster: ## three nodes of which leaders and controllers are killed, paused and robbed of their disks; prints how long clients waited
+	$(GO) test -tags cluster -count=1 -timeout 30m -v ./test/cluster/...
 
 race: ## the unit tests under the race detector
 	$(GO) test -race ./...
