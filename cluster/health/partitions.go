@@ -24,7 +24,7 @@ func offlinePartitions(f *Facts) (problems []Problem) {
 		problems[i].Where = append(problems[i].Where, p.String())
 	}
 	for i := range problems {
-		problems[i].What = fmt.Sprintf("%s no leader: nobody can write or read", partitionsHave(problems[i].Where))
+		problems[i].What = partitionsHave(problems[i].Where) + " no leader: nobody can write or read"
 	}
 	return problems
 }
@@ -148,7 +148,7 @@ func moves(f *Facts) (problems []Problem) {
 		}
 		problems = append(problems, Problem{
 			Severity: Warning, Kind: "move_stuck", Where: names, Do: do,
-			What: fmt.Sprintf("%s on the way to other brokers and cannot go on", quantity.Counted(int64(len(waiting)), "partition is", "partitions are")),
+			What: quantity.Counted(int64(len(waiting)), "partition is", "partitions are") + " on the way to other brokers and cannot go on",
 		})
 	}
 	going, names := f.those(func(p *Partition) bool { return p.Moving() && !slices.Contains(waiting, p) })

@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/klamm-io/klamm/internal/quantity"
 )
@@ -103,13 +104,7 @@ const mostNames = 5
 
 // few names some, and says how many more there are.
 func few(names []string) string {
-	text, more := "", len(names)-mostNames
-	for i, name := range names[:min(len(names), mostNames)] {
-		if i > 0 {
-			text += ", "
-		}
-		text += name
-	}
+	text, more := strings.Join(names[:min(len(names), mostNames)], ", "), len(names)-mostNames
 	if more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

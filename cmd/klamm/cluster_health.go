@@ -99,7 +99,7 @@ func (s *healthScreen) watch(ctx context.Context, client *kgo.Client) error {
 	defer tick.Stop()
 	for {
 		report, err := look(ctx, client)
-		text := ""
+		var text string
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -96,13 +96,13 @@ func TestReportFitsOnAScreen(t *testing.T) {
 	var out bytes.Buffer
 	where := strings.Fields("a-0 a-1 a-2 a-3 a-4 a-5 a-6 a-7 a-8 a-9")
 	writeReport(&out, health.Report{Problems: []health.Problem{
-		{Severity: health.Bad, What: strings.Repeat("word ", 20), Where: where, Do: "wait"},
+		{Severity: health.Bad, What: strings.Repeat("some word ", 10), Where: where, Do: "wait"},
 		{Severity: health.Info, What: "it goes on", Do: "wait"},
 	}})
 	want := `not healthy: 1 bad; 0 brokers, 0 topics, 0 partitions, 0 replicas
 
-bad      word word word word word word word word word word word word word word word word word word
-         word word
+bad      some word some word some word some word some word some word some word some word some word
+         some word
          a-0, a-1, a-2, a-3, a-4, a-5, a-6, a-7 and 2 more
        → wait
 

@@ -132,7 +132,7 @@ func (r *rollingRestart) await(ctx context.Context, times int, lacks func(*healt
 	until := time.Now().Add(r.options.timeout)
 	for well := 0; ; {
 		f, err := r.look(ctx)
-		why := ""
+		var why string
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -47,7 +48,7 @@ func (m *measurement) clusters(ctx context.Context) (err error) {
 		}
 	}()
 	for i, create := range clusterKinds {
-		c, err := create(nodes, brokers.Options{Dir: filepath.Join(dir, fmt.Sprint(i)), Java: kafkaJava})
+		c, err := create(nodes, brokers.Options{Dir: filepath.Join(dir, strconv.Itoa(i)), Java: kafkaJava})
 		if err != nil {
 			return err
 		}

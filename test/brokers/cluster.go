@@ -134,11 +134,13 @@ func (c *Cluster) Leave(n *Node) error {
 // newNode makes a node's folder and writes its settings.
 func (c *Cluster) newNode(id int32, roles string, port, controller int) (*Node, error) {
 	name := fmt.Sprintf("%s-%d", c.Kind, id)
+	same := 0
 	for _, other := range c.Nodes {
 		if other.ID == id {
-			name += "-again"
+			same++
 		}
 	}
+	name += strings.Repeat("-again", same)
 	b, err := newBrokerAt(name, c.Dir, port)
 	if err != nil {
 		return nil, err
