@@ -1,5 +1,6 @@
 // Package security says who may do what. Every request carries a [Principal]
-// and passes one [Authorizer] before anything is read or changed.
+// and passes one [Authorizer] before anything is read or changed: [AllowAll] where
+// there is no access control, else [Standard], which decides by the cluster's [ACL]s.
 package security
 
 import "strconv"
@@ -41,6 +42,9 @@ const (
 	DescribeConfigs Operation = 10
 	AlterConfigs    Operation = 11
 	IdempotentWrite Operation = 12
+	CreateTokens    Operation = 13
+	DescribeTokens  Operation = 14
+	TwoPhaseCommit  Operation = 15
 )
 
 // ResourceType is the kind of a resource; the numbers are Kafka's.
@@ -52,6 +56,8 @@ const (
 	Group           ResourceType = 3
 	Cluster         ResourceType = 4
 	TransactionalID ResourceType = 5
+	DelegationToken ResourceType = 6
+	User            ResourceType = 7
 )
 
 // Resource is what an operation is done to.
@@ -68,6 +74,11 @@ var ClusterResource = Resource{Type: Cluster, Name: "kafka-cluster"}
 type Authorizer interface {
 	// Allowed reports whether who, connected from host, may do op to res.
 	Allowed(who Principal, host string, op Operation, res Resource) bool
+	// AllowedSomewhere reports whether who may do op to some resource of a type, be there
+	// one or not. It is slower than Allowed.
+	AllowedSomewhere(who Principal, host string, op Operation, kind ResourceType) bool
+	// Ready reports whether it knows enough to decide.
+	Ready() bool
 }
 
 // AllowAll is the authorizer of a broker without access control.
@@ -75,3 +86,9 @@ type AllowAll struct{}
 
 // Allowed always reports true.
 func (AllowAll) Allowed(Principal, string, Operation, Resource) bool { return true }
+
+// AllowedSomewhere always reports true.
+func (AllowAll) AllowedSomewhere(Principal, string, Operation, ResourceType) bool { return true }
+
+// Ready always reports true.
+func (AllowAll) Ready() bool { return true }

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
 // change is an image on its way to the next, and what was touched meanwhile.
@@ -17,6 +18,7 @@ type change struct {
 	topicsTouched  []protocol.TopicID
 	configsTouched []Resource
 	brokersTouched []int32
+	aclsTouched    []security.ACL
 }
 
 // Apply returns the image after the records and what differs in it. A record
@@ -162,5 +164,23 @@ func (r *FeatureLevelSet) apply(c *change) error {
 	} else {
 		c.features = c.features.put(r.Name, r.Level)
 	}
+	return nil
+}
+
+func (r *AccessControlAdded) apply(c *change) error {
+	if c.HasACL(r.ACL) {
+		return fmt.Errorf("ACL %+v exists", r.ACL)
+	}
+	c.acls = c.acls.put(r.ACL, struct{}{})
+	c.aclsTouched = append(c.aclsTouched, r.ACL)
+	return nil
+}
+
+func (r *AccessControlRemoved) apply(c *change) error {
+	if !c.HasACL(r.ACL) {
+		return fmt.Errorf("ACL %+v is not known", r.ACL)
+	}
+	c.acls = c.acls.delete(r.ACL)
+	c.aclsTouched = append(c.aclsTouched, r.ACL)
 	return nil
 }

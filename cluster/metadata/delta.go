@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
 // Delta is what one [Image.Apply] changed, compared from end to end: a topic
@@ -19,6 +20,8 @@ type Delta struct {
 	// topics that were created or deleted.
 	ConfigsChanged []Resource
 	BrokersChanged []int32
+	ACLsAdded      []security.ACL
+	ACLsRemoved    []security.ACL
 }
 
 // TopicChange is a topic whose partitions changed. After has at least as many
@@ -41,7 +44,20 @@ func (c *change) delta(before, after *Image) *Delta {
 	}
 	slices.Sort(c.brokersTouched)
 	d.BrokersChanged = slices.Compact(c.brokersTouched)
+	d.addACLs(before, after, c.aclsTouched)
 	return d
+}
+
+func (d *Delta) addACLs(before, after *Image, touched []security.ACL) {
+	slices.SortFunc(touched, security.ACL.Compare)
+	for _, a := range slices.Compact(touched) {
+		switch was, is := before.HasACL(a), after.HasACL(a); {
+		case is && !was:
+			d.ACLsAdded = append(d.ACLsAdded, a)
+		case was && !is:
+			d.ACLsRemoved = append(d.ACLsRemoved, a)
+		}
+	}
 }
 
 // Diff compares two images of one cluster, however they came to be: what a node
@@ -68,6 +84,7 @@ func Diff(before, after *Image) *Delta {
 				c.brokersTouched = append(c.brokersTouched, b.ID)
 			}
 		}
+		c.aclsTouched = slices.AppendSeq(c.aclsTouched, i.ACLs())
 	}
 	return c.delta(before, after)
 }

@@ -1,6 +1,6 @@
 // Package metadata holds what the cluster knows about itself: its topics and
 // their partitions, its brokers, the configs set at run time, the producer ids
-// handed out. An [Image] is that knowledge at one moment; a [Record] is one step
+// handed out, who may do what. An [Image] is that knowledge at one moment; a [Record] is one step
 // from an image to the next, as it stands in the metadata log.
 //
 // Images are immutable and share structure: [Image.Apply] costs as much as what

@@ -1,6 +1,10 @@
 package metadata
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/klamm-io/klamm/security"
+)
 
 // The fields of each record type, in the order of their bytes.
 
@@ -215,3 +219,25 @@ func (r *BrokerUnregistered) decode(d *decoder) {
 
 func (r *BrokerEpochsGiven) encode(e *encoder) { e.int64(r.Last) }
 func (r *BrokerEpochsGiven) decode(d *decoder) { r.Last = d.int64() }
+
+func (r *AccessControlAdded) encode(e *encoder) { e.acl(r.ACL) }
+func (r *AccessControlAdded) decode(d *decoder) { r.ACL = d.acl() }
+
+func (r *AccessControlRemoved) encode(e *encoder) { e.acl(r.ACL) }
+func (r *AccessControlRemoved) decode(d *decoder) { r.ACL = d.acl() }
+
+func (e *encoder) acl(a security.ACL) {
+	e.buf = append(e.buf, byte(a.Type), byte(a.Pattern), byte(a.Operation), byte(a.Permission))
+	e.string(a.Name)
+	e.string(a.Principal)
+	e.string(a.Host)
+}
+
+func (d *decoder) acl() (a security.ACL) {
+	a.Type, a.Pattern = security.ResourceType(d.byte()), security.PatternType(d.byte())
+	a.Operation, a.Permission = security.Operation(d.byte()), security.Permission(d.byte())
+	a.Name = d.string()
+	a.Principal = d.string()
+	a.Host = d.string()
+	return a
+}

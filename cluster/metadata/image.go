@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
 // Image is the cluster's metadata at one moment. The zero value is not ready:
@@ -35,6 +36,7 @@ type Image struct {
 	features        tree[string, int16]
 	voters          tree[int32, *Voter]
 	joining         tree[int32, *Voter]
+	acls            tree[security.ACL, struct{}]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,
@@ -53,6 +55,7 @@ func Empty() *Image {
 		features:     newTree[string, int16](strings.Compare),
 		voters:       newTree[int32, *Voter](cmp.Compare[int32]),
 		joining:      newTree[int32, *Voter](cmp.Compare[int32]),
+		acls:         newTree[security.ACL, struct{}](security.ACL.Compare),
 	}
 }
 
@@ -165,6 +168,23 @@ func (i *Image) Joining() iter.Seq[*Voter] { return values(i.joining.all()) }
 
 // JoiningVoter returns the node of that id that is to vote.
 func (i *Image) JoiningVoter(id int32) (*Voter, bool) { return i.joining.get(id) }
+
+// ACLs yields all ACLs, those of one pattern side by side.
+func (i *Image) ACLs() iter.Seq[security.ACL] {
+	return func(yield func(security.ACL) bool) {
+		for a := range i.acls.all() {
+			if !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// HasACL reports whether there is that ACL.
+func (i *Image) HasACL(a security.ACL) bool {
+	_, found := i.acls.get(a)
+	return found
+}
 
 func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
 	return func(yield func(V) bool) {

@@ -12,17 +12,22 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
 // drawRecord draws a record that fits the image.
 func drawRecord(t *rapid.T, img *Image) Record {
 	topics := slices.Collect(img.Topics())
-	kinds := []recordType{typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet}
+	kinds := []recordType{typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded}
 	if img.ClusterID == "" {
 		kinds = append(kinds, typeClusterNamed)
 	}
 	if len(topics) > 0 {
 		kinds = append(kinds, typePartitionsAdded, typeTopicDeleted, typePartitionsChanged)
+	}
+	acls := slices.Collect(img.ACLs())
+	if len(acls) > 0 {
+		kinds = append(kinds, typeAccessControlRemoved)
 	}
 	brokers := slices.Collect(img.Brokers())
 	if len(brokers) > 0 {
@@ -55,8 +60,27 @@ func drawRecord(t *rapid.T, img *Image) Record {
 	case typeBrokerUnregistered:
 		b := rapid.SampledFrom(brokers).Draw(t, "broker")
 		return &BrokerUnregistered{b.ID, b.Epoch}
+	case typeAccessControlAdded:
+		return &AccessControlAdded{drawACL(t, img)}
+	case typeAccessControlRemoved:
+		return &AccessControlRemoved{rapid.SampledFrom(acls).Draw(t, "acl")}
 	}
 	return &TopicDeleted{rapid.SampledFrom(topics).Draw(t, "topic").ID}
+}
+
+// drawACL draws one that the image has not.
+func drawACL(t *rapid.T, img *Image) security.ACL {
+	for {
+		a := security.ACL{
+			Type: security.ResourceType(rapid.Int8Range(2, 7).Draw(t, "resource type")), Pattern: rapid.SampledFrom([]security.PatternType{security.Literal, security.Prefixed}).Draw(t, "pattern"),
+			Name: rapid.String().Draw(t, "name"), Principal: rapid.String().Draw(t, "principal"), Host: rapid.String().Draw(t, "host"),
+			Operation:  security.Operation(rapid.Int8Range(2, 15).Draw(t, "operation")),
+			Permission: rapid.SampledFrom([]security.Permission{security.Deny, security.Allow}).Draw(t, "permission"),
+		}
+		if !img.HasACL(a) {
+			return a
+		}
+	}
 }
 
 func drawTopic(t *rapid.T, img *Image) Record {
@@ -171,7 +195,7 @@ func content(img *Image) []Record { return slices.Collect(img.Records()) }
 // everything is an image's content, not by way of its own records.
 func everything(img *Image) []any {
 	all := []any{img.ClusterID, img.ControllerID, img.NextProducerID, img.lastBrokerEpoch, maps.Collect(img.Features()),
-		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all())}
+		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all()), slices.Collect(img.ACLs())}
 	for t := range img.Topics() {
 		all = append(all, *t)
 	}
@@ -324,7 +348,7 @@ func TestSharedISR(t *testing.T) {
 
 func TestApplyRefuses(t *testing.T) {
 	id, other := protocol.TopicID{1}, protocol.TopicID{2}
-	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5}, &BrokerRegistered{Broker{ID: 3, Epoch: 5}},
+	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5}, &BrokerRegistered{Broker{ID: 3, Epoch: 5}}, &AccessControlAdded{security.ACL{Name: "a"}},
 		&TopicCreated{Topic{Name: "a", ID: id, Partitions: make([]Partition, 2)}})
 	value := "v"
 	for _, c := range []struct {
@@ -346,6 +370,8 @@ func TestApplyRefuses(t *testing.T) {
 		{&ConfigSet{TopicResource("b"), "k", &value}, "topic b, which is not known"},
 		{&ConfigSet{TopicResource("b"), "k", nil}, "topic b, which is not known"},
 		{&ProducerIDsAllocated{4}, "below 5"},
+		{&AccessControlAdded{security.ACL{Name: "a"}}, "exists"},
+		{&AccessControlRemoved{security.ACL{Name: "b"}}, "not known"},
 	} {
 		if _, _, err := img.Apply([]Record{c.record}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.record, err, c.want)
@@ -418,6 +444,7 @@ func TestDiff(t *testing.T) {
 				t.Fatalf("broker %d from %+v to %+v, the difference is in %v", id, was, is, d.BrokersChanged)
 			}
 		}
+		requireACLsDiffer(t, before, after, d)
 		for topic := range after.Topics() {
 			was, existed := before.TopicByID(topic.ID)
 			found := slices.ContainsFunc(d.TopicsChanged, func(c TopicChange) bool { return c.After == topic })
@@ -426,6 +453,30 @@ func TestDiff(t *testing.T) {
 			}
 		}
 	})
+}
+
+// requireACLsDiffer holds the ACLs that were added and removed against both images.
+func requireACLsDiffer(t *rapid.T, before, after *Image, d *Delta) {
+	want := map[security.ACL]bool{}
+	for a := range before.ACLs() {
+		want[a] = true
+	}
+	for _, a := range d.ACLsRemoved {
+		if !want[a] {
+			t.Fatalf("%+v is removed and was not there", a)
+		}
+		delete(want, a)
+	}
+	for _, a := range d.ACLsAdded {
+		if want[a] {
+			t.Fatalf("%+v is added and was there", a)
+		}
+		want[a] = true
+	}
+	got := slices.Collect(after.ACLs())
+	if len(got) != len(want) || slices.ContainsFunc(got, func(a security.ACL) bool { return !want[a] }) {
+		t.Fatalf("ACLs %+v, by the difference %+v", got, want)
+	}
 }
 
 // TestReplicasThatAreNotThere: clients are told of brokers that are not fenced, and of

@@ -1,6 +1,9 @@
 package metadata
 
-import "github.com/klamm-io/klamm/protocol"
+import (
+	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
+)
 
 // Record is one step in the history of the metadata. Its types are those of
 // this file; [Encode] and [Decode] are their form in the metadata log, which
@@ -33,6 +36,8 @@ const (
 	typeBrokerUnregistered   recordType = 14
 	typeBrokerEpochsGiven    recordType = 15
 	typeVoterJoining         recordType = 16
+	typeAccessControlAdded   recordType = 17
+	typeAccessControlRemoved recordType = 18
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -70,6 +75,10 @@ func newRecord(t recordType) Record {
 		return new(BrokerEpochsGiven)
 	case typeVoterJoining:
 		return new(VoterJoining)
+	case typeAccessControlAdded:
+		return new(AccessControlAdded)
+	case typeAccessControlRemoved:
+		return new(AccessControlRemoved)
 	}
 	return nil
 }
@@ -157,6 +166,12 @@ type BrokerUnregistered struct {
 // not the brokers that had them are still registered.
 type BrokerEpochsGiven struct{ Last int64 }
 
+// AccessControlAdded adds an ACL that there was not.
+type AccessControlAdded struct{ ACL security.ACL }
+
+// AccessControlRemoved takes an ACL away.
+type AccessControlRemoved struct{ ACL security.ACL }
+
 func (*ClusterNamed) kind() recordType         { return typeClusterNamed }
 func (*ControllerElected) kind() recordType    { return typeControllerElected }
 func (*BrokerRegistered) kind() recordType     { return typeBrokerRegistered }
@@ -173,3 +188,5 @@ func (*BrokerChanged) kind() recordType        { return typeBrokerChanged }
 func (*BrokerUnregistered) kind() recordType   { return typeBrokerUnregistered }
 func (*BrokerEpochsGiven) kind() recordType    { return typeBrokerEpochsGiven }
 func (*VoterJoining) kind() recordType         { return typeVoterJoining }
+func (*AccessControlAdded) kind() recordType   { return typeAccessControlAdded }
+func (*AccessControlRemoved) kind() recordType { return typeAccessControlRemoved }

@@ -10,7 +10,7 @@ import (
 // their own: they are its snapshot.
 func (i *Image) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield)
+		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield) && i.yieldACLs(yield)
 	}
 }
 
@@ -64,6 +64,15 @@ func (i *Image) yieldConfigs(yield func(Record) bool) bool {
 			if !yield(&ConfigSet{r, name, &value}) {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+func (i *Image) yieldACLs(yield func(Record) bool) bool {
+	for a := range i.ACLs() {
+		if !yield(&AccessControlAdded{a}) {
+			return false
 		}
 	}
 	return true
