@@ -60,6 +60,8 @@ type Broker struct {
 	cleaner    *log.Cleaner
 	seen       *groupCluster // what the groups were last told of the cluster; of the quorum's turn
 	handler    *api.Handler
+	authorizer security.Authorizer
+	access     *security.Standard // the authorizer, nil where everyone may do everything
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
 	http       net.Listener // nil for none
@@ -82,6 +84,7 @@ func (b *Broker) open(deps Deps) (err error) {
 	if err := b.openFolders(deps.FS); err != nil {
 		return err
 	}
+	b.openAccess()
 	if b.config.Roles.Set {
 		return b.openNode(deps)
 	}
@@ -98,6 +101,7 @@ func (b *Broker) openAlone(deps Deps) (err error) {
 	if err := b.openLogs(); err != nil {
 		return err
 	}
+	b.followACLs()
 	b.quorum.Observe(b.metadataChanged)
 	d := b.handlerDeps(deps)
 	d.Cluster, d.Quorum = ownDecisions{b.quorum}, b.quorum
@@ -129,7 +133,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 	return api.Deps{
 		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	}
 }
 

@@ -24,7 +24,6 @@ import (
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/protocol"
 	internode "github.com/klamm-io/klamm/protocol/node"
-	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
@@ -210,7 +209,7 @@ func (b *Broker) openNode(deps Deps) error {
 	if err := n.joinQuorum(deps); err != nil {
 		return err
 	}
-	d := api.Deps{Config: b.config, Controller: &controller.Controller{}, Authorizer: security.AllowAll{}, Metrics: b.metrics, Logger: deps.Logger}
+	d := api.Deps{Config: b.config, Controller: &controller.Controller{}, Authorizer: b.authorizer, Metrics: b.metrics, Logger: deps.Logger}
 	if b.config.Roles.Broker {
 		b.openCoordinators(deps, func(ctx context.Context) (int64, int64, error) { return n.control.TakeProducerIDs(ctx) })
 		d = b.handlerDeps(deps)
@@ -227,6 +226,7 @@ func (b *Broker) openNode(deps Deps) error {
 	if b.config.Roles.Broker {
 		n.takePart(deps)
 	}
+	b.followACLs()
 	b.view.Observe(b.metadataChanged)
 	return nil
 }

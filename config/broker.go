@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/klamm-io/klamm/protocol/compress"
+	"github.com/klamm-io/klamm/security"
 )
 
 // Broker is how this broker is set, from its start to its end.
@@ -45,6 +46,8 @@ type Broker struct {
 	LeaderImbalancePercent       int // 0 to 100; more than this is put right
 	AutoLeaderRebalance          bool
 	ControlledShutdown           bool
+
+	AccessControl *security.StandardConfig // nil: everyone may do everything
 
 	MaxConnections        int
 	MaxConnectionsPerIP   int
@@ -102,6 +105,9 @@ func newBroker(values map[string]string) (*Broker, error) {
 		return nil, err
 	}
 	if err := b.fillListeners(); err != nil {
+		return nil, err
+	}
+	if err := b.fillAccessControl(); err != nil {
 		return nil, err
 	}
 	if err := b.fillReplication(); err != nil {

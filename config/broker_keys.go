@@ -7,7 +7,8 @@ import "math"
 // defaults for topics.
 var brokerKeys = []key{
 	{name: "advertised.listeners", kind: List, null: true, doc: "The addresses that clients are told to connect to, where they differ from listeners."},
-	{name: "authorizer.class.name", kind: String, standard: "", unused: "clients are not authorized yet", doc: "What decides who may do what. Always empty: a broker that is told to authorize clients does not start."},
+	{name: "allow.everyone.if.no.acl.found", kind: Boolean, standard: "false", ofPlugin: true, doc: "Whether everyone may do everything to a topic, a group or another resource that no ACL is about. Has an effect only with authorizer.class.name."},
+	{name: "authorizer.class.name", kind: String, standard: "", valid: authorizerClass, doc: "What decides who may do what: nothing where it is empty, or org.apache.kafka.metadata.authorizer.StandardAuthorizer, the cluster's ACLs."},
 	{name: "auto.create.topics.enable", kind: Boolean, standard: "true", doc: "Whether a topic that a client asks for by name is created."},
 	{name: "auto.leader.rebalance.enable", kind: Boolean, standard: "true", cluster: true, doc: "Whether partitions are given back to their preferred leaders, which are the first of their replicas."},
 	{name: "broker.heartbeat.interval.ms", kind: Int, standard: "300", valid: atLeast(1), cluster: true, doc: "How often a broker tells the active controller that it is there. Kafka has 2000."},
@@ -124,6 +125,7 @@ var brokerKeys = []key{
 	{name: "replica.selector.class", kind: String, null: true, valid: oneOf(RackAwareSelector), cluster: true, doc: "What chooses the replica that a consumer reads from: with RackAwareReplicaSelector one in its rack, without it the leader."},
 	{name: "security.inter.broker.protocol", kind: String, standard: "PLAINTEXT", unused: "there is no protocol but PLAINTEXT yet", doc: "The protocol among brokers."},
 	{name: "socket.request.max.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The largest request that is read."},
+	{name: "super.users", kind: String, standard: "", valid: principals, ofPlugin: true, doc: "The principals that may do everything whatever the ACLs say, as User:alice;User:bob. Has an effect only with authorizer.class.name."},
 	{name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", kind: Int, standard: "10000", valid: atLeast(1), doc: "How often it is looked for transactions whose time is over."},
 	{name: "transaction.max.timeout.ms", kind: Int, standard: "900000", valid: atLeast(1), doc: "The longest transaction.timeout.ms that a producer may ask for."},
 	{name: "transaction.remove.expired.transaction.cleanup.interval.ms", kind: Int, standard: "3600000", valid: atLeast(1), doc: "How often it is looked for transactional ids to forget."},

@@ -95,6 +95,9 @@ func (b *Broker) DescribeBroker(everyBroker, this map[string]string) []Entry {
 	var all []Entry
 	for i := range brokerKeys {
 		k := &brokerKeys[i]
+		if k.ofPlugin {
+			continue
+		}
 		if _, forAll := everyBroker[k.name]; k.atRunTime && !forAll {
 			if _, own := this[k.name]; !own {
 				continue

@@ -42,6 +42,7 @@ type key struct {
 	// atRunTime is of a broker's key that is described only where it was set at run
 	// time, and without its default, as Kafka does with quotas.
 	atRunTime bool
+	ofPlugin  bool   // of a broker's key: in Kafka a plug-in's own, which is described to nobody
 	cluster   bool   // of a broker's key: for nodes of a cluster alone, that is with process.roles
 	broker    string // of a topic's key: the broker's key that holds the default for topics
 }

@@ -3,9 +3,12 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klamm-io/klamm/security"
 )
 
 func load(t *testing.T, sets ...string) *Broker {
@@ -121,10 +124,13 @@ func TestUnknownVariable(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for set, want := range map[string]string{
-		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer": "authorizer.class.name: there is no security yet",
+		"authorizer.class.name=com.example.Own":  "Invalid value com.example.Own for configuration authorizer.class.name: the only authorizer is org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"allow.everyone.if.no.acl.found=maybe":   "Expected value to be either true or false",
 		"sasl.enabled.mechanisms=PLAIN":          "there is no security yet",
 		"security.inter.broker.protocol=SSL":     "there is no security yet",
-		"super.users=User:a":                     "there is no security yet",
+		"super.users=User:a":                     "super.users: without authorizer.class.name everyone may do everything",
+		"super.users=alice":                      `"alice" is no principal`,
+		"super.users=User:a;Node:1":              "Node:1 is of a type that only the cluster's nodes have",
 		"num.partitions=0":                       "--set: Invalid value 0 for configuration num.partitions: Value must be at least 1",
 		"num.partitions=x":                       "Not a number of type INT",
 		"offsets.topic.replication.factor=40000": "Not a number of type SHORT",
@@ -151,6 +157,20 @@ func TestRefused(t *testing.T) {
 	_, _, err = Load("", nil, []string{"log.cleaner.min.compaction.lag.ms=6", "log.cleaner.max.compaction.lag.ms=5"})
 	if err == nil || !strings.Contains(err.Error(), "conflict") {
 		t.Errorf("lags in conflict: error %v", err)
+	}
+}
+
+func TestAccessControl(t *testing.T) {
+	b, warnings, err := Load("", nil, []string{"authorizer.class.name=" + security.StandardClass, "super.users= User:a; User:CN=b,O=c ;", "allow.everyone.if.no.acl.found=TRUE"})
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	want := &security.StandardConfig{SuperUsers: []security.Principal{{Type: "User", Name: "a"}, {Type: "User", Name: "CN=b,O=c"}}, AllowIfNone: true}
+	if !reflect.DeepEqual(b.AccessControl, want) {
+		t.Errorf("%+v, want %+v", b.AccessControl, want)
+	}
+	if b, _, err = Load("", nil, []string{"authorizer.class.name="}); err != nil || b.AccessControl != nil {
+		t.Errorf("without an authorizer: %+v, %v", b.AccessControl, err)
 	}
 }
 

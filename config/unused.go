@@ -36,7 +36,7 @@ func isUnused(name string) (standard string, unused bool) {
 
 // securityPrefixes are the beginnings of keys that ask for something that is not
 // there: to start without it would be less safe than what was asked for.
-var securityPrefixes = []string{"authorizer.", "sasl.", "ssl.", "security.inter.broker.protocol", "super.users", "allow.everyone."}
+var securityPrefixes = []string{"sasl.", "ssl.", "security.inter.broker.protocol"}
 
 func isSecurity(name string) bool {
 	for _, prefix := range securityPrefixes {

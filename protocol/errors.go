@@ -33,9 +33,23 @@ func ErrorMessage(err error) *string {
 	var coded *kerr.Error
 	switch {
 	case errors.As(err, &coded) && err.Error() == coded.Error():
-		text = coded.Description
+		text = meaningOf(coded)
 	case coded != nil:
 		text = strings.TrimSuffix(err.Error(), ": "+coded.Error())
 	}
 	return &text
+}
+
+// ownWords are Kafka's for codes that kerr explains in others.
+var ownWords = map[int16]string{
+	kerr.TopicAuthorizationFailed.Code:           "Topic authorization failed.",
+	kerr.GroupAuthorizationFailed.Code:           "Group authorization failed.",
+	kerr.TransactionalIDAuthorizationFailed.Code: "Transactional Id authorization failed.",
+}
+
+func meaningOf(e *kerr.Error) string {
+	if words, differ := ownWords[e.Code]; differ {
+		return words
+	}
+	return e.Description
 }

@@ -7,13 +7,14 @@ import "testing"
 func TestNumbersAreThoseOfKafka(t *testing.T) {
 	operations := map[Operation]int8{
 		Read: 3, Write: 4, Create: 5, Delete: 6, Alter: 7, Describe: 8, ClusterAction: 9, DescribeConfigs: 10, AlterConfigs: 11, IdempotentWrite: 12,
+		All: 2, CreateTokens: 13, DescribeTokens: 14, TwoPhaseCommit: 15,
 	}
 	for op, number := range operations {
 		if int8(op) != number {
 			t.Errorf("operation %d should be %d", op, number)
 		}
 	}
-	types := map[ResourceType]int8{Topic: 2, Group: 3, Cluster: 4, TransactionalID: 5}
+	types := map[ResourceType]int8{Topic: 2, Group: 3, Cluster: 4, TransactionalID: 5, DelegationToken: 6, User: 7}
 	for kind, number := range types {
 		if int8(kind) != number {
 			t.Errorf("resource type %d should be %d", kind, number)

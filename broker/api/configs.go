@@ -66,6 +66,10 @@ func (h *Handler) configEntries(r *listener.Request, asked *kmsg.DescribeConfigs
 			return nil, kerr.ClusterAuthorizationFailed
 		}
 		return h.brokerEntries(img, name)
+	case kmsg.ConfigResourceTypeBrokerLogger, clientMetricsConfigs: // of which there are none
+		if !h.allowed(r, security.DescribeConfigs, security.ClusterResource) {
+			return nil, kerr.ClusterAuthorizationFailed
+		}
 	case kmsg.ConfigResourceTypeGroupConfig:
 		switch {
 		case !h.allowed(r, security.DescribeConfigs, groupResource(name)):
@@ -135,7 +139,7 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsRequest) {
 	refusal := func(asked *kmsg.AlterConfigsRequestResource, err error) kmsg.AlterConfigsResponseResource {
 		told := kmsg.NewAlterConfigsResponseResource()
-		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
+		told.ErrorCode, told.ErrorMessage, told.ResourceType, told.ResourceName = errorCode(err), protocol.ErrorMessage(err), asked.ResourceType, asked.ResourceName
 		return told
 	}
 	may := func(asked *kmsg.AlterConfigsRequestResource) error {
@@ -162,6 +166,9 @@ func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.Increme
 	refusal := func(asked *kmsg.IncrementalAlterConfigsRequestResource, err error) kmsg.IncrementalAlterConfigsResponseResource {
 		told := kmsg.NewIncrementalAlterConfigsResponseResource()
 		told.ErrorCode, told.ResourceType, told.ResourceName = errorCode(err), asked.ResourceType, asked.ResourceName
+		if asked.ResourceType != kmsg.ConfigResourceTypeBrokerLogger {
+			told.ErrorMessage = protocol.ErrorMessage(err)
+		}
 		return told
 	}
 	may := func(asked *kmsg.IncrementalAlterConfigsRequestResource) error {

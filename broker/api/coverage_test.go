@@ -21,7 +21,39 @@ type apiVersion struct {
 // TestEveryVersionHasATranscript: what ApiVersions tells of is asked in at least
 // one transcript, in every version.
 func TestEveryVersionHasATranscript(t *testing.T) {
-	asked := askedVersions(t)
+	asked := askedVersions(t, "testdata/transcripts/*", command)
+	for _, k := range toldAPIs(t) {
+		for v := max(k.MinVersion, firstServed(k.ApiKey)); v <= k.MaxVersion; v++ {
+			if name := kmsg.NameForKey(k.ApiKey); !asked[apiVersion{name, v}] {
+				t.Errorf("no transcript asks %s in version %d", name, v)
+			}
+		}
+	}
+}
+
+// TestAStrangerAsksForEverything: what any client may ask for is asked by one that has
+// no rights, in every version. ApiVersions alone asks nobody.
+func TestAStrangerAsksForEverything(t *testing.T) {
+	asked := askedVersions(t, "testdata/authorized/stranger", strangersCommand)
+	for _, k := range toldAPIs(t) {
+		name := kmsg.NameForKey(k.ApiKey)
+		for v := max(k.MinVersion, firstServed(k.ApiKey)); v <= k.MaxVersion; v++ {
+			if !asked[apiVersion{name, v}] && kmsg.Key(k.ApiKey) != kmsg.ApiVersions {
+				t.Errorf("no stranger asks %s in version %d", name, v)
+			}
+		}
+	}
+}
+
+// firstServed is above what is told of where older versions are told of and refused.
+func firstServed(key int16) int16 {
+	if kmsg.Key(key) == kmsg.Produce {
+		return 3
+	}
+	return 0
+}
+
+func toldAPIs(t *testing.T) []kmsg.ApiVersionsResponseApiKey {
 	conn, err := wire.Dial(start(t, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -35,23 +67,15 @@ func TestEveryVersionHasATranscript(t *testing.T) {
 	if len(keys) < 30 {
 		t.Fatalf("%d APIs are told of", len(keys))
 	}
-	for _, k := range keys {
-		first := k.MinVersion
-		if kmsg.Key(k.ApiKey) == kmsg.Produce {
-			first = 3 // those before are told of, and refused
-		}
-		for v := first; v <= k.MaxVersion; v++ {
-			if name := kmsg.NameForKey(k.ApiKey); !asked[apiVersion{name, v}] {
-				t.Errorf("no transcript asks %s in version %d", name, v)
-			}
-		}
-	}
+	return keys
 }
+
+var strangersCommand = regexp.MustCompile(`(?m)^([A-Za-z]+) v=(\d+)(?:-(\d+))? on=stranger`)
 
 var command = regexp.MustCompile(`(?m)^([A-Za-z]+) v=(\d+)(?:-(\d+))?`)
 
-func askedVersions(t *testing.T) map[apiVersion]bool {
-	files, err := filepath.Glob("testdata/transcripts/*")
+func askedVersions(t *testing.T, pattern string, command *regexp.Regexp) map[apiVersion]bool {
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}

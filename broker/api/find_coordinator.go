@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -51,7 +52,7 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 		c.NodeID, c.Host, c.Port = -1, "", -1
 		c.ErrorCode = errorCode(err)
 		c.ErrorMessage = protocol.ErrorMessage(err)
-		if keyType == shareKey && r.Version >= 4 {
+		if r.Version >= 4 && (keyType == shareKey || refusedToClient(err)) {
 			c.ErrorMessage = addressOf("")
 		}
 		return c
@@ -62,6 +63,11 @@ func (h *Handler) coordinatorOf(r *listener.Request, keyType int8, key string) k
 		c.ErrorMessage = addressOf("")
 	}
 	return c
+}
+
+// refusedToClient reports whether the client may not know of a coordinator.
+func refusedToClient(err error) bool {
+	return errors.Is(err, kerr.GroupAuthorizationFailed) || errors.Is(err, kerr.TransactionalIDAuthorizationFailed)
 }
 
 func (h *Handler) findCoordinatorNode(r *listener.Request, keyType int8, key string) (*metadata.Broker, error) {

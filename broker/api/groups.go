@@ -63,9 +63,16 @@ func copyJoin(req *kmsg.JoinGroupRequest) {
 //
 //	3  static members    4  flexible    5  protocol type and name (KIP-559)
 func (h *Handler) syncGroup(r *listener.Request, req *kmsg.SyncGroupRequest) {
-	if !h.mayReadGroup(r, req.Group) {
+	err := error(nil)
+	switch {
+	case req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil):
+		err = kerr.InconsistentGroupProtocol
+	case !h.mayReadGroup(r, req.Group):
+		err = kerr.GroupAuthorizationFailed
+	}
+	if err != nil {
 		resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
-		resp.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		resp.ErrorCode = errorCode(err)
 		r.ReplyMsg(resp)
 		return
 	}

@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/klamm-io/klamm/coordinator/shard"
 	"github.com/klamm-io/klamm/coordinator/step"
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/protocol/node"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -145,10 +147,14 @@ func (h *Handler) Handle(r *listener.Request) {
 		r.Hangup(fmt.Errorf("API %d (%s) is not served here: %w", r.Key, nameOf(r.Key), kerr.UnsupportedVersion))
 	case r.Version < a.min || r.Version > a.max:
 		h.refuseVersion(r, a)
+	case !h.authorizer.Ready() && !h.ofNode(r) && r.Key != apiVersionsKey && r.Key != node.HelloKey:
+		r.Hangup(errNotReady) // so that the client asks elsewhere, or again
 	default:
 		a.serve(h, r)
 	}
 }
+
+var errNotReady = errors.New("who may do what is not known here yet")
 
 // allowed asks the authorizer about the client of r.
 func (h *Handler) allowed(r *listener.Request, op security.Operation, res security.Resource) bool {
@@ -156,6 +162,12 @@ func (h *Handler) allowed(r *listener.Request, op security.Operation, res securi
 		return true // it looked at its client's rights
 	}
 	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
+}
+
+// allowedSomewhere asks the authorizer whether the client of r may do op to any
+// resource of a type.
+func (h *Handler) allowedSomewhere(r *listener.Request, op security.Operation, kind security.ResourceType) bool {
+	return h.ofNode(r) || h.authorizer.AllowedSomewhere(r.Conn.Principal, r.Conn.Host(), op, kind)
 }
 
 func (h *Handler) image() *metadata.Image { return h.cluster.Image() }

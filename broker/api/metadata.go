@@ -136,12 +136,15 @@ func (h *Handler) askedTopic(r *listener.Request, req *kmsg.MetadataRequest, img
 }
 
 // findTopic finds a topic by its name, or by its id where no name is given. A
-// client that may not see it does not learn whether it exists.
+// client that may not see it does not learn whether a name exists.
 func (h *Handler) findTopic(r *listener.Request, img *metadata.Image, name *string, id protocol.TopicID) (*metadata.Topic, error) {
 	if name == nil {
 		t, found := img.TopicByID(id)
-		if !found || !h.allowed(r, security.Describe, topicResource(t.Name)) {
+		switch {
+		case !found:
 			return nil, kerr.UnknownTopicID
+		case !h.allowed(r, security.Describe, topicResource(t.Name)):
+			return nil, kerr.TopicAuthorizationFailed // without the name
 		}
 		return t, nil
 	}

@@ -165,6 +165,21 @@ func (h *Handler) offsetFetch(r *listener.Request, req *kmsg.OffsetFetchRequest)
 	})
 }
 
+func refusedOffsetsOf(topics []kmsg.OffsetFetchRequestTopic) (refused []kmsg.OffsetFetchResponseTopic) {
+	for _, t := range topics {
+		told := kmsg.NewOffsetFetchResponseTopic()
+		told.Topic = t.Topic
+		for _, p := range t.Partitions {
+			answer := kmsg.NewOffsetFetchResponseTopicPartition()
+			answer.Partition, answer.Offset, answer.ErrorCode = p, -1, kerr.GroupAuthorizationFailed.Code
+			answer.Metadata = kmsg.StringPtr("")
+			told.Partitions = append(told.Partitions, answer)
+		}
+		refused = append(refused, told)
+	}
+	return refused
+}
+
 func (h *Handler) fetchOneGroup(r *listener.Request, req *kmsg.OffsetFetchRequest) {
 	if h.allowed(r, security.Describe, groupResource(req.Group)) {
 		h.groups.OffsetFetch(req, clientOf(r), func(resp *kmsg.OffsetFetchResponse) { r.ReplyMsg(resp) })
@@ -172,15 +187,8 @@ func (h *Handler) fetchOneGroup(r *listener.Request, req *kmsg.OffsetFetchReques
 	}
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	resp.ErrorCode = kerr.GroupAuthorizationFailed.Code
-	for _, t := range req.Topics {
-		told := kmsg.NewOffsetFetchResponseTopic()
-		told.Topic = t.Topic
-		for _, p := range t.Partitions {
-			answer := kmsg.NewOffsetFetchResponseTopicPartition()
-			answer.Partition, answer.Offset, answer.ErrorCode = p, -1, resp.ErrorCode
-			told.Partitions = append(told.Partitions, answer)
-		}
-		resp.Topics = append(resp.Topics, told)
+	if req.Version < 2 { // which has no code for the whole
+		resp.Topics = refusedOffsetsOf(req.Topics)
 	}
 	r.ReplyMsg(resp)
 }

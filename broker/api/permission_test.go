@@ -78,6 +78,12 @@ func (d *denyAll) Allowed(_ security.Principal, _ string, op security.Operation,
 	return false
 }
 
+func (d *denyAll) AllowedSomewhere(who security.Principal, host string, op security.Operation, kind security.ResourceType) bool {
+	return d.Allowed(who, host, op, security.Resource{Type: kind})
+}
+
+func (d *denyAll) Ready() bool { return true }
+
 // askDenied sends a request to a handler that has nothing but an authorizer: who is
 // denied reaches nothing else.
 func askDenied(t *testing.T, denies *denyAll, req kmsg.Request) kmsg.Response {

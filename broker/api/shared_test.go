@@ -116,6 +116,7 @@ func (s *transcript) number(field, value, kind string, given bool) {
 
 // clear deletes what a transcript leaves in a Kafka that goes on.
 func (s *transcript) clear(t *testing.T) {
+	s.clearACLs(t)
 	all := kmsg.NewPtrMetadataRequest()
 	all.Version = 9
 	drop := kmsg.NewPtrDeleteTopicsRequest()
@@ -128,6 +129,16 @@ func (s *transcript) clear(t *testing.T) {
 	s.ask(t, drop)
 	s.clearGroups(t)
 	s.awaitGone(t, drop.TopicNames)
+}
+
+// clearACLs deletes every ACL: who runs a transcript must be allowed to.
+func (s *transcript) clearACLs(t *testing.T) {
+	all := kmsg.NewPtrDeleteACLsRequest()
+	all.Version = 2
+	any := kmsg.NewDeleteACLsRequestFilter()
+	any.ResourceType, any.ResourcePatternType, any.Operation, any.PermissionType = 1, 1, 1, 1
+	all.Filters = append(all.Filters, any)
+	s.ask(t, all)
 }
 
 // clearGroups takes the members out of our groups, and deletes them.

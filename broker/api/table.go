@@ -105,6 +105,7 @@ var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
 	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.UpdateFeatures,
 	kmsg.DescribeQuorum, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
+	kmsg.CreateACLs, kmsg.DeleteACLs, kmsg.DescribeACLs,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

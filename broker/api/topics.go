@@ -1,11 +1,14 @@
 package api
 
 import (
+	"fmt"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
 )
 
@@ -16,11 +19,11 @@ import (
 func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsRequest) {
 	refusal := func(t *kmsg.CreateTopicsRequestTopic, err error) kmsg.CreateTopicsResponseTopic {
 		told := kmsg.NewCreateTopicsResponseTopic()
-		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
+		told.Topic, told.ErrorCode, told.ErrorMessage = t.Topic, errorCode(err), protocol.ErrorMessage(err)
 		return told
 	}
 	may := func(t *kmsg.CreateTopicsRequestTopic) error {
-		return unless(h.mayCreate(r, t.Topic), kerr.TopicAuthorizationFailed)
+		return unless(h.mayCreate(r, t.Topic), errMayNotCreate)
 	}
 	var refused []kmsg.CreateTopicsResponseTopic
 	req.Topics, refused = permit(req.Topics, may, refusal)
@@ -35,6 +38,9 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 	r.ReplyMsg(resp)
 }
 
+// errMayNotCreate has Kafka's words.
+var errMayNotCreate = fmt.Errorf("Authorization failed.: %w", kerr.TopicAuthorizationFailed)
+
 // deleteTopics answers DeleteTopics (20), versions 1 to 6:
 //
 //	4  flexible    5  error messages    6  by topic id (KIP-516)
@@ -42,7 +48,7 @@ func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsReques
 	img := h.image()
 	refusal := func(t *kmsg.DeleteTopicsRequestTopic, err error) kmsg.DeleteTopicsResponseTopic {
 		told := kmsg.NewDeleteTopicsResponseTopic()
-		told.Topic, told.TopicID, told.ErrorCode = t.Topic, t.TopicID, errorCode(err)
+		told.Topic, told.TopicID, told.ErrorCode, told.ErrorMessage = t.Topic, t.TopicID, errorCode(err), protocol.ErrorMessage(err)
 		return told
 	}
 	named := func(name *string, err error) kmsg.DeleteTopicsResponseTopic {

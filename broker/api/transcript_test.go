@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/test/wire"
 )
 
@@ -22,6 +24,10 @@ import (
 // what they must say. With -rewrite it writes them. Topics and groups of a
 // transcript begin with "tr-", and are deleted before and after.
 var kafka = flag.String("kafka", "", "`address` of a Kafka to hold the transcripts against")
+
+// With -authorized that Kafka has the StandardAuthorizer, with
+// allow.everyone.if.no.acl.found, and answers the transcripts of the folder authorized.
+var authorized = flag.Bool("authorized", false, "the Kafka has an authorizer")
 
 const ours = "tr-"
 
@@ -33,19 +39,47 @@ const ours = "tr-"
 //
 //	until=TEXT   asks again until the answer has the text (!TEXT: has it not): for what happens in its own time
 //	on=NAME      asks on a connection of that name
+//	on=stranger  asks from another host, which has the rights that the ACLs give it
 //	later        does not wait for the answer, which is shown by
 //	answer on=NAME
 //	produce topic=NAME partition=N ts=(MS,MS,...)   one batch a timestamp
 //
 // Transcripts in the folder differs are Klamm's alone: each says at its head in
 // what Kafka differs, and why.
-func TestTranscripts(t *testing.T) {
+func TestTranscripts(t *testing.T) { runTranscripts(t, "testdata/transcripts", !*authorized) }
+
+// TestAuthorizedTranscripts are of a broker with an authorizer. They show the ACLs, and
+// what each API answers to a stranger who may do nothing.
+func TestAuthorizedTranscripts(t *testing.T) {
+	if conn, err := wire.DialFrom(strangersHost, start(t, "")); err != nil {
+		t.Skip("this system has no second address of its own:", err)
+	} else {
+		conn.Close()
+	}
+	runTranscripts(t, "testdata/authorized", *authorized, accessControl...)
+}
+
+// accessControl sets a broker as the Kafka of the transcripts that are authorized.
+var accessControl = []string{"authorizer.class.name=" + security.StandardClass, "allow.everyone.if.no.acl.found=true"}
+
+// strangersHost is where who asks on=stranger sits; all others ask from 127.0.0.1.
+const (
+	stranger      = "stranger"
+	strangersHost = "127.0.0.9"
+)
+
+// runTranscripts runs those of a folder; askKafka says that they are for the Kafka that
+// was named.
+func runTranscripts(t *testing.T, folder string, askKafka bool, sets ...string) {
+	if *kafka != "" && !askKafka {
+		t.Skip("the Kafka is set otherwise")
+	}
 	served := servedAPIs(t, start(t, ""))
-	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
+	datadriven.Walk(t, folder, func(t *testing.T, path string) {
 		s := &transcript{names: newNames(), counts: map[string]int{}, conns: map[string]*wire.Conn{}, late: map[string]kmsg.Request{}, served: served}
 		switch {
 		case *kafka == "":
-			s.addr = start(t, "")
+			s.addr = start(t, "", sets...)
 			s.connect(t)
 		case strings.Contains(path, "/differs/"):
 			t.Skip("here Kafka differs")
@@ -86,8 +120,10 @@ type transcript struct {
 	served []int16        // keys of the APIs that Klamm serves
 }
 
-func (s *transcript) dial(t *testing.T) *wire.Conn {
-	conn, err := wire.Dial(s.addr)
+func (s *transcript) dial(t *testing.T) *wire.Conn { return s.dialFrom(t, "127.0.0.1") }
+
+func (s *transcript) dialFrom(t *testing.T, host string) *wire.Conn {
+	conn, err := wire.DialFrom(host, s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +200,9 @@ func (s *transcript) send(t *testing.T, d *datadriven.TestData, version int16) s
 	s.fill(t, req, d.Input)
 	req.SetVersion(version)
 	on := argument(d, "on")
-	if s.conns[on] == nil {
+	if s.conns[on] == nil && on == stranger {
+		s.conns[on] = s.dialFrom(t, strangersHost)
+	} else if s.conns[on] == nil {
 		s.conns[on] = s.dial(t)
 	}
 	if err := s.conns[on].Send(wire.Frame(req, 1)); err != nil {
@@ -193,8 +231,12 @@ func (s *transcript) receive(t *testing.T, on string, to kmsg.Request) string {
 	}
 	s.learnFrom(t, to, resp)
 	s.keepShared(resp)
-	return s.print(resp)
+	return whyRefused.ReplaceAllString(s.print(resp), "$1 ErrorMessage=<a sentence>")
 }
+
+// whyRefused is what differs in words: Kafka writes down the request, with the
+// connection's ports.
+var whyRefused = regexp.MustCompile(`(ErrorCode=CLUSTER_AUTHORIZATION_FAILED) ErrorMessage="(?:[^"\\]|\\.)*"`)
 
 // keepShared leaves out of an answer what is there because others use the broker
 // too, or because a broker serves more.
@@ -211,10 +253,22 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 				s.nameQuorum(&topic.Partitions[i])
 			}
 		}
+	case *kmsg.DescribeACLsResponse:
+		for _, r := range resp.Resources {
+			slices.SortFunc(r.ACLs, inWords)
+		}
+		slices.SortFunc(resp.Resources, inWords) // Kafka has no order
+	case *kmsg.DeleteACLsResponse:
+		for _, r := range resp.Results {
+			slices.SortFunc(r.MatchingACLs, inWords)
+		}
 	case *kmsg.ApiVersionsResponse:
 		resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return !slices.Contains(s.served, k.ApiKey) })
 	}
 }
+
+// inWords is an order of things that have none of their own.
+func inWords[T any](a, b T) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
 
 // nameQuorum names how far the metadata is, which is another in each cluster.
 func (s *transcript) nameQuorum(p *kmsg.DescribeQuorumResponseTopicPartition) {

@@ -115,7 +115,7 @@ func (h *Handler) producersOf(r *listener.Request, topic string, index int32) km
 	told := kmsg.NewDescribeProducersResponseTopicPartition()
 	told.Partition = index
 	if !h.allowed(r, security.Read, topicResource(topic)) {
-		told.ErrorCode = kerr.TopicAuthorizationFailed.Code
+		told.ErrorCode, told.ErrorMessage = kerr.TopicAuthorizationFailed.Code, protocol.ErrorMessage(kerr.TopicAuthorizationFailed)
 		return told
 	}
 	p, err := h.led(topic, index)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/test/brokers"
 )
 
@@ -25,7 +26,21 @@ const transcriptsLimit = 8 * time.Minute
 // of the two brokers is there the second time too.
 func TestTranscriptsAgainstApache(t *testing.T) {
 	needs(t, "Apache Kafka", brokers.HasJava())
-	b, err := brokers.Apache(brokers.Options{Dir: t.TempDir()})
+	holdTranscripts(t, nil, "-run=^TestTranscripts$")
+}
+
+// TestAuthorizedTranscriptsAgainstApache does so with those of a broker that has an
+// authorizer.
+func TestAuthorizedTranscriptsAgainstApache(t *testing.T) {
+	needs(t, "Apache Kafka", brokers.HasJava())
+	holdTranscripts(t, map[string]string{
+		"authorizer.class.name": security.StandardClass, "allow.everyone.if.no.acl.found": "true",
+	}, "-run=^TestAuthorizedTranscripts$", "-authorized")
+}
+
+// holdTranscripts holds the transcripts that the arguments choose against a Kafka.
+func holdTranscripts(t *testing.T, settings map[string]string, arguments ...string) {
+	b, err := brokers.Apache(brokers.Options{Dir: t.TempDir(), Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,20 +51,20 @@ func TestTranscriptsAgainstApache(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), transcriptsLimit)
 	defer cancel()
-	first, err := askApache(ctx, tree, b.Addr)
+	first, err := askApache(ctx, tree, b.Addr, arguments)
 	if err == nil {
 		return
 	}
 	t.Logf("asked again, after %v:\n%s", err, first)
-	if second, err := askApache(ctx, tree, b.Addr); err != nil {
+	if second, err := askApache(ctx, tree, b.Addr, arguments); err != nil {
 		t.Fatalf("%v\n%s", err, second)
 	}
 }
 
 // askApache runs the transcripts against the Kafka at addr and returns what go test
 // says.
-func askApache(ctx context.Context, tree, addr string) ([]byte, error) {
-	test := exec.CommandContext(ctx, "go", "test", "./broker/api", "-count=1", "-run=^TestTranscripts$", "-args", "-kafka="+addr)
+func askApache(ctx context.Context, tree, addr string, arguments []string) ([]byte, error) {
+	test := exec.CommandContext(ctx, "go", append([]string{"test", "./broker/api", "-count=1", "-kafka=" + addr}, arguments...)...)
 	test.Dir = tree
 	out, err := test.CombinedOutput()
 	if err != nil {

@@ -31,6 +31,16 @@ func Dial(addr string) (*Conn, error) {
 	return &Conn{Conn: c}, nil
 }
 
+// DialFrom connects to a broker as Dial does, from an address of this machine.
+func DialFrom(host, addr string) (*Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}}
+	c, err := d.Dial("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the broker from %s: %w", host, err)
+	}
+	return &Conn{Conn: c}, nil
+}
+
 // Frame returns req as it is sent: length, header, body at the version set in req.
 func Frame(req kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("klamm-test")).AppendRequest(nil, req, correlation)
