@@ -28,6 +28,7 @@ import (
 	"github.com/klamm-io/klamm/coordinator/shard"
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/transport"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -64,7 +65,8 @@ type Broker struct {
 	access     *security.Standard // the authorizer, nil where everyone may do everything
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
-	http       net.Listener // nil for none
+	secured    map[string]*transport.Source // by what the listeners of protocol SSL are secured, by name
+	http       net.Listener                 // nil for none
 	ready      atomic.Bool
 }
 
@@ -81,6 +83,9 @@ func New(c *config.Broker, deps Deps) (*Broker, error) {
 
 // open is New's work. After an error what it took hold of is to be closed.
 func (b *Broker) open(deps Deps) (err error) {
+	if err := b.openCertificates(); err != nil {
+		return err
+	}
 	if err := b.openFolders(deps.FS); err != nil {
 		return err
 	}
@@ -211,7 +216,7 @@ func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budge
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
 			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
-		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener)})
+		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener)})
 		if err != nil {
 			return err
 		}
@@ -242,6 +247,9 @@ func (b *Broker) Run(ctx context.Context) error {
 		if f.dir != nil {
 			inner.Go(func() error { return f.dir.Run(innerCtx) })
 		}
+	}
+	for _, s := range b.secured {
+		inner.Go(func() error { return s.Run(innerCtx) })
 	}
 	if b.quorum != nil {
 		inner.Go(func() error { return b.quorum.Run(innerCtx) })

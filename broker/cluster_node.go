@@ -205,7 +205,7 @@ func (b *Broker) openNode(deps Deps) error {
 	n.peers = peer.New(peer.Config{
 		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: fmt.Sprintf("klamm-node-%d", n.me()),
 		DialTimeout: b.config.QuorumRequestTimeout, RequestTimeout: requestTimeout,
-	}, peer.Deps{Dial: (&net.Dialer{}).DialContext, Logger: deps.Logger, Reached: n.reached, Broken: n.broke})
+	}, peer.Deps{Dial: b.dialLane(), Logger: deps.Logger, Reached: n.reached, Broken: n.broke})
 	if err := n.joinQuorum(deps); err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (b *Broker) register() error {
 func (b *Broker) advertised() []metadata.Endpoint {
 	var all []metadata.Endpoint
 	for _, e := range b.config.AdvertisedListeners {
-		all = append(all, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e)})
+		all = append(all, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e), SecurityProtocol: b.protocol(e.Listener)})
 	}
 	return all
 }

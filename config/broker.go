@@ -10,6 +10,7 @@ import (
 
 	"github.com/klamm-io/klamm/protocol/compress"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/transport"
 )
 
 // Broker is how this broker is set, from its start to its end.
@@ -22,6 +23,10 @@ type Broker struct {
 	HTTPListener        string     // host:port, empty for none
 	LogDirs             []string
 	MetadataLogDir      string // the folder of the cluster's metadata, mostly the first of LogDirs
+
+	// TLS is how the listeners of protocol SSL are secured, by their names, and how this
+	// node connects to such listeners of others.
+	TLS map[string]transport.Settings
 
 	Roles                   Roles
 	ControllerListenerNames []string   // that controllers are reached by, the first above all
@@ -108,6 +113,9 @@ func newBroker(values map[string]string) (*Broker, error) {
 		return nil, err
 	}
 	if err := b.fillAccessControl(); err != nil {
+		return nil, err
+	}
+	if err := b.checkCertificates(); err != nil {
 		return nil, err
 	}
 	if err := b.fillReplication(); err != nil {

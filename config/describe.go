@@ -32,6 +32,7 @@ type Entry struct {
 type Synonym struct {
 	Name, Value string
 	Source      Source
+	Null        bool // the value is not shown
 }
 
 // DescribeTopic lists a topic's configuration, sorted by name: what is set for
@@ -61,7 +62,7 @@ func sourceOf(chain []Synonym) Source {
 func (b *Broker) topicChain(k *key, everyBroker, this, overrides map[string]string) []Synonym {
 	var chain []Synonym
 	if v, set := overrides[k.name]; set {
-		chain = append(chain, Synonym{k.name, k.plain(v), TopicConfig})
+		chain = append(chain, Synonym{Name: k.name, Value: k.plain(v), Source: TopicConfig})
 	}
 	if k.broker == "" {
 		return chain
@@ -115,7 +116,18 @@ func (b *Broker) brokerEntry(k *key, everyBroker, this map[string]string) Entry 
 	if len(e.Synonyms) > 0 {
 		e.Value, e.Null = k.plain(e.Synonyms[0].Value), false
 	}
+	if k.kind == Secret {
+		e.hide()
+	}
 	return e
+}
+
+// hide takes away what nobody is to see.
+func (e *Entry) hide() {
+	e.Sensitive, e.Null, e.Value = true, true, ""
+	for i := range e.Synonyms {
+		e.Synonyms[i].Null, e.Synonyms[i].Value = true, ""
+	}
 }
 
 // brokerChain lists the places that have a value for a broker's key, or for one
@@ -127,7 +139,7 @@ func (b *Broker) brokerChain(name string, everyBroker, this map[string]string) [
 	add := func(source Source, valueOf func(name string) (string, bool)) {
 		for _, f := range family {
 			if v, set := valueOf(f.name); set {
-				chain = append(chain, Synonym{f.name, v, source})
+				chain = append(chain, Synonym{Name: f.name, Value: v, Source: source})
 			}
 		}
 	}
@@ -156,7 +168,7 @@ func (b *Broker) DescribeClusterDefault(everyBroker map[string]string) []Entry {
 		if !set {
 			continue
 		}
-		s := Synonym{k.name, v, DynamicDefaultBrokerConfig}
+		s := Synonym{Name: k.name, Value: v, Source: DynamicDefaultBrokerConfig}
 		all = append(all, Entry{Name: k.name, Value: v, Source: s.Source, Type: k.kind, Doc: k.doc, Synonyms: []Synonym{s}})
 	}
 	return all

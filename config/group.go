@@ -131,7 +131,7 @@ func (b *Broker) DescribeGroup(everyBroker, set map[string]string) []Entry {
 		k := &groupKeys[i]
 		var chain []Synonym
 		if v, is := set[k.name]; is {
-			chain = append(chain, Synonym{k.name, k.plain(v), GroupConfig})
+			chain = append(chain, Synonym{Name: k.name, Value: k.plain(v), Source: GroupConfig})
 		}
 		chain = append(chain, b.brokerChain(k.broker, everyBroker, nil)...)
 		all[i] = Entry{Name: k.name, Value: k.plain(chain[0].Value), Source: sourceOf(chain), Type: k.kind, Synonyms: chain, Doc: k.doc}

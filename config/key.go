@@ -19,11 +19,12 @@ const (
 	Long    Type = 5
 	Double  Type = 6
 	List    Type = 7
+	Secret  Type = 9 // a value that nobody is shown
 )
 
 // String is the type's name, as it stands in error messages.
 func (t Type) String() string {
-	return [...]string{Boolean: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST"}[t]
+	return [...]string{Boolean: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST", Secret: "PASSWORD"}[t]
 }
 
 // bits are the sizes of the types that are whole numbers.

@@ -20,6 +20,12 @@ type Endpoint struct {
 // Address is the endpoint in the form that net.Listen takes.
 func (e Endpoint) Address() string { return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))) }
 
+// The protocols that listeners may speak.
+const (
+	Plaintext = "PLAINTEXT"
+	SSL       = "SSL"
+)
+
 // parseEndpoints reads "NAME://host:port,…".
 func parseEndpoints(key, list string) ([]Endpoint, error) {
 	var all []Endpoint
@@ -109,16 +115,28 @@ func checkPorts(bound []Endpoint) error {
 // fillInterBrokerListener chooses the listener that other brokers use.
 func (b *Broker) fillInterBrokerListener() error {
 	b.InterBrokerListener = b.AdvertisedListeners[0].Listener
-	if has(b.AdvertisedListeners, "PLAINTEXT") {
-		b.InterBrokerListener = "PLAINTEXT"
+	protocol, set := b.values["security.inter.broker.protocol"]
+	if set || has(b.AdvertisedListeners, Plaintext) {
+		b.InterBrokerListener = b.value("security.inter.broker.protocol")
 	}
 	if name := strings.ToUpper(b.value("inter.broker.listener.name")); name != "" {
+		if set {
+			return fmt.Errorf("inter.broker.listener.name is %s and security.inter.broker.protocol is %s: they are two names of one thing, set one of them", name, protocol)
+		}
 		b.InterBrokerListener = name
 	}
 	if !has(b.AdvertisedListeners, b.InterBrokerListener) {
 		return fmt.Errorf("inter.broker.listener.name: no listener %s is advertised", b.InterBrokerListener)
 	}
 	return nil
+}
+
+// Protocol is what a listener of this node speaks.
+func (b *Broker) Protocol(listener string) string {
+	if _, secured := b.TLS[listener]; secured {
+		return SSL
+	}
+	return Plaintext
 }
 
 func find(endpoints []Endpoint, listener string) (e Endpoint, found bool) {
@@ -167,12 +185,14 @@ func (b *Broker) checkProtocol(key, listener string) error {
 		return err
 	}
 	switch protocol := protocols[listener]; protocol {
-	case "PLAINTEXT":
+	case Plaintext:
 		return nil
+	case SSL:
+		return b.fillTLS(key, listener)
 	case "":
 		return fmt.Errorf("%s: %s has no protocol; name one in listener.security.protocol.map", key, listener)
 	default:
-		return fmt.Errorf("%s: %s speaks %s, which is not served yet; only PLAINTEXT is", key, listener, protocol)
+		return fmt.Errorf("%s: %s speaks %s, which is not served yet; only PLAINTEXT and SSL are", key, listener, protocol)
 	}
 }
 

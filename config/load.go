@@ -20,7 +20,7 @@ type Warning struct {
 // log.dirs, then from sets of the form key=value. What comes later wins.
 //
 // Keys that are not known or have no effect are warned of and left out, as Kafka
-// does; a key that asks for security, which is not there yet, is an error, and
+// does; a key that asks for security which is not there is an error, and
 // so is a value that its key does not take. The error names all that is wrong.
 func Load(file string, environ, sets []string) (*Broker, []Warning, error) {
 	all := settings{}
@@ -106,7 +106,7 @@ func (s settings) sift() (values map[string]string, warnings []Warning, err erro
 		case text != "":
 			warnings = append(warnings, Warning{Key: name, Text: is.where + ": " + text})
 		}
-		if k := brokerKeyByName[name]; k != nil && !is.unset(k) && !(alone && k.cluster) {
+		if k := keyOf(name); k != nil && !is.unset(k) && !(alone && k.cluster) {
 			values[name] = is.value
 		}
 	}
@@ -130,7 +130,7 @@ func (s setting) check(k *key) error {
 // judge returns a warning's text, or why the setting cannot be accepted. alone
 // says that the node is a cluster of its own.
 func (s setting) judge(name string, alone bool) (warning string, err error) {
-	k := brokerKeyByName[name]
+	k := keyOf(name)
 	standard, unused := isUnused(name)
 	why := whyUnused[name]
 	switch {
@@ -145,8 +145,8 @@ func (s setting) judge(name string, alone bool) (warning string, err error) {
 	}
 	asked := s.value != "" && s.value != standard
 	switch {
-	case asked && isSecurity(name):
-		return "", fmt.Errorf("%s: there is no security yet; remove the key to start without it", name)
+	case asked && isSecurity(name) && (k == nil || k.unused != ""):
+		return "", fmt.Errorf("%s: this is not served, and a broker without it may be less safe than was asked for; remove the key to start without it", name)
 	case asked && unused:
 		return name + " has no effect here" + why, s.check(k)
 	case k != nil || unused:

@@ -27,7 +27,7 @@ func isUnused(name string) (standard string, unused bool) {
 		return standard, true
 	}
 	for _, prefix := range unusedPrefixes {
-		if strings.HasPrefix(name, prefix) {
+		if strings.HasPrefix(name, prefix) && keyOf(name) == nil {
 			return "", true
 		}
 	}
@@ -36,9 +36,14 @@ func isUnused(name string) (standard string, unused bool) {
 
 // securityPrefixes are the beginnings of keys that ask for something that is not
 // there: to start without it would be less safe than what was asked for.
-var securityPrefixes = []string{"sasl.", "ssl.", "security.inter.broker.protocol"}
+var securityPrefixes = []string{"sasl.", "ssl."}
 
+// isSecurity reports whether a key, or that of one listener, asks for security that
+// is not there.
 func isSecurity(name string) bool {
+	if of, _, is := listenerKey(name); is {
+		name = of
+	}
 	for _, prefix := range securityPrefixes {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -63,7 +63,7 @@ func checkDynamic(configs map[string]string) error {
 	var fixed []string
 	names := slices.Sorted(maps.Keys(configs))
 	for _, name := range names {
-		k := brokerKeyByName[name]
+		k := keyOf(name)
 		if _, unused := isUnused(name); unused || k != nil && !k.dynamic {
 			fixed = append(fixed, name)
 		}

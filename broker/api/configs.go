@@ -113,7 +113,10 @@ func describeEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.Descri
 	}
 	for _, s := range e.Synonyms {
 		synonym := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
-		synonym.Name, synonym.Value, synonym.Source = s.Name, addressOf(s.Value), kmsg.ConfigSource(s.Source)
+		synonym.Name, synonym.Source = s.Name, kmsg.ConfigSource(s.Source)
+		if !s.Null {
+			synonym.Value = addressOf(s.Value)
+		}
 		told.ConfigSynonyms = append(told.ConfigSynonyms, synonym)
 	}
 	return told

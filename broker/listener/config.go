@@ -32,6 +32,11 @@ type Config struct {
 	// SlowTimeout is how long the client may take to send what it began or to take
 	// an answer, for each MiB begun; 30 s. A request waits as long for memory.
 	SlowTimeout time.Duration
+	// HandshakeTimeout is how long a TLS handshake may take; 10 s.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes bounds the TLS handshakes that are under way at once, and with them
+	// the memory that those may take who have proved nothing yet; 256. Others wait.
+	MaxHandshakes int
 	// StopTimeout is how long pending requests may take when the listener stops; 10 s.
 	StopTimeout time.Duration
 }
@@ -42,6 +47,8 @@ type Deps struct {
 	Budget  *Budget      // shared by the listeners of a broker
 	Logger  *slog.Logger // nil: slog.Default()
 	Metrics Metrics      // nil: nothing is counted
+	// TLS, if not nil, is by what connections are secured.
+	TLS *TLS
 }
 
 // Metrics counts what happens to connections. Its methods are safe for
@@ -49,7 +56,7 @@ type Deps struct {
 type Metrics interface {
 	ConnectionOpened()
 	// ConnectionClosed notes the end of an opened connection, with one word for why:
-	// client, idle, slow, malformed, oversized, memory, panic, handler, file or stop.
+	// client, idle, slow, malformed, oversized, memory, panic, handler, file, tls or stop.
 	ConnectionClosed(reason string)
 	// ConnectionRefused notes a connection that was closed at once: connections or
 	// connections_per_ip, after the limit that was reached.
@@ -72,6 +79,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxInFlight, 64)
 	setDefault(&c.IdleTimeout, 10*time.Minute)
 	setDefault(&c.SlowTimeout, 30*time.Second)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.MaxHandshakes, 256)
 	setDefault(&c.StopTimeout, 10*time.Second)
 	c.MaxUnknownRequestBytes = min(c.MaxUnknownRequestBytes, c.MaxRequestBytes)
 	return c

@@ -100,6 +100,9 @@ var taken atomic.Uint64
 func NewestConnection() uint64 { return taken.Load() }
 
 func newConn(l *Listener, socket net.Conn, host string) *Conn {
+	if l.deps.TLS != nil {
+		socket = secure(socket, l.deps.TLS.Config)
+	}
 	c := &Conn{
 		Number:    taken.Add(1),
 		Principal: security.Anonymous,
@@ -118,7 +121,16 @@ func newConn(l *Listener, socket net.Conn, host string) *Conn {
 // serve reads requests and handles them until the connection ends. It returns
 // when nobody works for the connection any more.
 func (c *Conn) serve() {
-	why := c.serveRequests()
+	why := c.shakeHands()
+	if why == nil {
+		end := c.serveRequests()
+		why = &end
+	}
+	c.end(*why)
+}
+
+// end lets go of the connection once nobody works for it any more.
+func (c *Conn) end(why ending) {
 	if why.reason == "stop" || errors.Is(why.err, io.EOF) {
 		// What was begun is answered; a client may also end what it sends and read on.
 		c.await(func() bool { return c.queue.pending == 0 })
@@ -139,7 +151,7 @@ func (c *Conn) serve() {
 // that for a broker that wants TLS or SASL, and give up; after an error it tries
 // again. What was sent last may be lost, so it is only for who asked for nothing yet.
 func reset(socket net.Conn) {
-	if tcp, ok := socket.(*net.TCPConn); ok {
+	if tcp, ok := plain(socket).(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // a socket that is broken already ends with an error anyway
 	}
 }
@@ -232,6 +244,9 @@ func (c *Conn) shut(why ending) {
 	dropped := c.dropQueue()
 	c.changed.Broadcast()
 	c.mu.Unlock()
+	if why.reason == "slow" || why.reason == "tls" {
+		plain(c.socket).Close() // there may be no room for TLS's last word
+	}
 	c.socket.Close()
 	releaseReady(dropped)
 	c.listener.ended(c, why)

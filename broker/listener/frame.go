@@ -108,6 +108,9 @@ func (c *Conn) readSize() (int, error) {
 		limit = c.listener.config.MaxUnknownRequestBytes
 	}
 	switch {
+	case size > limit && !c.spoken && length[0] == tlsHandshake && length[1] == tlsMajor:
+		return 0, ending{"malformed", fmt.Errorf("the client begins with a TLS handshake, and the listener %s is one without TLS; "+
+			"the client wants another listener, or security.protocol=PLAINTEXT", c.Listener)}
 	case size < protocol.HeaderSize:
 		return 0, ending{"malformed", fmt.Errorf("a frame of %d bytes, a request has at least %d", size, protocol.HeaderSize)}
 	case size > limit:

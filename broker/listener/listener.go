@@ -31,6 +31,7 @@ type Listener struct {
 	stopped  chan struct{} // closed with it
 	refusals complaint
 	closings complaint
+	shaking  chan struct{} // has one for each TLS handshake that is under way
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -54,8 +55,9 @@ func Listen(c Config, deps Deps) (*Listener, error) {
 }
 
 func newListener(socket net.Listener, c Config, deps Deps) *Listener {
+	c = c.withDefaults()
 	return &Listener{
-		config: c.withDefaults(), deps: deps, socket: socket, stopped: make(chan struct{}),
+		config: c, deps: deps, socket: socket, stopped: make(chan struct{}), shaking: make(chan struct{}, c.MaxHandshakes),
 		conns: map[*Conn]struct{}{}, perIP: map[string]int{},
 	}
 }
@@ -175,6 +177,7 @@ func (l *Listener) forget(c *Conn) {
 
 func (l *Listener) closeAll() {
 	for _, c := range l.all() {
+		plain(c.socket).Close() // first, or TLS's last word is waited for
 		c.shut(ending{"stop", errors.New("a request took too long for the broker that stops")})
 	}
 }
@@ -194,7 +197,7 @@ func (l *Listener) all() []*Conn {
 func (l *Listener) ended(c *Conn, why ending) {
 	l.deps.Metrics.ConnectionClosed(why.reason)
 	name, version := c.Software()
-	args := []any{"client", c.Remote, "software", name, "software_version", version, "reason", why.reason, "err", why.err}
+	args := []any{"listener", l.config.Name, "client", c.Remote, "software", name, "software_version", version, "reason", why.reason, "err", why.err}
 	if why.level() == slog.LevelWarn {
 		l.closings.log(l.deps.Logger, "a connection is closed", args...)
 		return

@@ -43,11 +43,7 @@ func (w *writer) wait() {
 		w.throughKernel(true)
 		return
 	}
-	for w.load() {
-		n, err := w.conn.socket.Write(w.vector[0])
-		w.sent(n)
-		w.err = err
-	}
+	w.throughStage()
 }
 
 func (w *writer) throughKernel(mayWait bool) {

@@ -210,7 +210,7 @@ func (b *lockedBuffer) text() string {
 }
 
 // start runs Peers until the test ends.
-func start(t *testing.T, c Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *harness {
+func start(t *testing.T, c Config, dial func(ctx context.Context, lane Lane, addr string) (net.Conn, error)) *harness {
 	h := &harness{t: t, events: make(chan event, 10_000), logged: &lockedBuffer{}}
 	h.Peers = New(c, Deps{
 		Dial:    dial,
@@ -238,7 +238,7 @@ func start(t *testing.T, c Config, dial func(ctx context.Context, network, addr 
 func startOnTCP(t *testing.T) *harness {
 	patient := config
 	patient.DialTimeout, patient.RequestTimeout = time.Minute, time.Minute
-	return start(t, patient, (&net.Dialer{}).DialContext)
+	return start(t, patient, dialTCP)
 }
 
 // read asks a node to read metadata, and returns what it says.
@@ -294,7 +294,7 @@ type piped struct {
 
 func newPiped() *piped { return &piped{began: time.Now(), nodes: map[string]*fakeNode{}} }
 
-func (p *piped) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+func (p *piped) dial(ctx context.Context, _ Lane, addr string) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialed = append(p.dialed, fmt.Sprintf("%s %s", time.Since(p.began), addr))
@@ -324,4 +324,9 @@ func (p *piped) dials() []string {
 	d := p.dialed
 	p.dialed = nil
 	return d
+}
+
+// dialTCP connects over the real network.
+func dialTCP(ctx context.Context, _ Lane, addr string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 }

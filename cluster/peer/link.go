@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/klamm-io/klamm/security/transport"
 )
 
 // What is posted and not sent yet is bounded, by number and bytes.
@@ -212,15 +214,28 @@ func (l *link) failed(s *session, err error) {
 	}
 }
 
-// complain tells once of each sentence with which a node refuses this one.
+// complain tells once of each sentence with which a node refuses this one, or does
+// not prove to be who it should be.
 func (l *link) complain(s *session, err error) {
 	var refusal *refusalError
+	if insecure(err) && l.complained != err.Error() {
+		l.complained = err.Error()
+		l.peers.deps.Logger.Warn("no secure connection to a node", "node", l.node, "lane", l.lane, "addr", s.addr, "err", err)
+		return
+	}
 	if !errors.As(err, &refusal) || l.complained == refusal.sentence {
 		l.peers.deps.Logger.Debug("cannot connect to a node", "node", l.node, "lane", l.lane, "addr", s.addr, "err", err)
 		return
 	}
 	l.complained = refusal.sentence
 	l.peers.deps.Logger.Warn("a node does not take this one for a node of its cluster", "node", l.node, "lane", l.lane, "addr", s.addr, "err", err)
+}
+
+// insecure reports whether TLS is why a connection failed. That a node does not take
+// this one's certificate, it says when this one believes that all is well.
+func insecure(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, transport.ErrHandshake) && !errors.Is(err, context.Canceled) || errors.As(err, &network) && network.Op == "remote error"
 }
 
 func (l *link) established(s *session) {

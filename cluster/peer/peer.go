@@ -81,7 +81,8 @@ func (c Config) withDefaults() Config {
 // Deps is what Peers uses. Reached and Broken may be nil. They are called in the
 // order in which things happen to a node's lane, and must not block.
 type Deps struct {
-	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Dial connects to an address, for what the lane is for.
+	Dial   func(ctx context.Context, lane Lane, addr string) (net.Conn, error)
 	Logger *slog.Logger
 	// Reached hears that a connection was established: there is a process, it is the
 	// node, and it answers.

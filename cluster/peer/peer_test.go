@@ -454,7 +454,7 @@ func BenchmarkRequest(b *testing.B) {
 			n.serve(conn)
 		}
 	}()
-	p := New(config, Deps{Dial: (&net.Dialer{}).DialContext})
+	p := New(config, Deps{Dial: dialTCP})
 	p.deps.Logger = discard
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()

@@ -73,7 +73,7 @@ func (s *session) establish() error {
 	config := &s.link.peers.config
 	ctx, cancel := context.WithTimeout(s.ctx, config.DialTimeout)
 	defer cancel()
-	conn, err := s.link.peers.deps.Dial(ctx, "tcp", s.addr)
+	conn, err := s.link.peers.deps.Dial(ctx, s.link.lane, s.addr)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -99,6 +99,9 @@ func (s *session) establish() error {
 
 // tune makes small messages leave at once, and a machine that is gone be noticed.
 func tune(conn net.Conn) {
+	if secured, is := conn.(interface{ NetConn() net.Conn }); is {
+		conn = secured.NetConn()
+	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return

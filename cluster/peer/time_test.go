@@ -122,7 +122,7 @@ func TestASilentGreeting(t *testing.T) {
 
 // An attempt that hangs ends with the address, and with Run.
 func TestADialThatHangs(t *testing.T) {
-	hang := func(ctx context.Context, _, addr string) (net.Conn, error) {
+	hang := func(ctx context.Context, _ Lane, addr string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, fmt.Errorf("%s: %w", addr, context.Cause(ctx))
 	}

@@ -1,0 +1,65 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/cluster/peer"
+	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/security/transport"
+)
+
+// openCertificates reads by what the listeners of protocol SSL are secured, and what
+// this node shows and trusts where it connects to others.
+func (b *Broker) openCertificates() error {
+	b.secured = map[string]*transport.Source{}
+	for name, settings := range b.config.TLS {
+		source, err := transport.Open(name, settings, b.logger)
+		if err != nil {
+			return fmt.Errorf("secure the listener %s: %w", name, err)
+		}
+		b.secured[name] = source
+	}
+	return nil
+}
+
+// tlsOf is by what a listener's connections are secured, nil for one without TLS.
+func (b *Broker) tlsOf(name string) *listener.TLS {
+	source := b.secured[name]
+	if source == nil {
+		return nil
+	}
+	return &listener.TLS{Config: source.Server(), Principal: source.Principal}
+}
+
+// protocol is Kafka's number of what a listener speaks.
+func (b *Broker) protocol(name string) int16 {
+	if b.config.Protocol(name) == config.SSL {
+		return 1
+	}
+	return 0
+}
+
+// dialer connects to listeners of that name, wherever they are.
+func (b *Broker) dialer(name string) transport.Dial {
+	plain := (&net.Dialer{}).DialContext
+	if source := b.secured[name]; source != nil {
+		return source.Dialer(plain)
+	}
+	return plain
+}
+
+// dialLane connects to other nodes: to their controllers or to their brokers, as the
+// lane says.
+func (b *Broker) dialLane() func(ctx context.Context, lane peer.Lane, addr string) (net.Conn, error) {
+	toBroker, toController := b.dialer(b.config.InterBrokerListener), b.dialer(b.config.ControllerListenerNames[0])
+	return func(ctx context.Context, lane peer.Lane, addr string) (net.Conn, error) {
+		switch lane {
+		case peer.LaneQuorum, peer.LaneControl, isrLane, observeLane:
+			return toController(ctx, "tcp", addr)
+		}
+		return toBroker(ctx, "tcp", addr)
+	}
+}
