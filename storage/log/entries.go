@@ -69,8 +69,12 @@ func (e *entries) at(i int) ([]byte, error) {
 // Entries for which it is true must follow all for which it is false.
 func (e *entries) search(after func(entry []byte) bool) ([]byte, error) {
 	var failed error
-	n := sort.Search(e.len(), func(i int) bool {
-		entry, err := e.at(i)
+	from := 0
+	if len(e.recent) > 0 && !after(e.recent[:e.width]) {
+		from = e.first // no need to look into the file
+	}
+	n := from + sort.Search(e.len()-from, func(i int) bool {
+		entry, err := e.at(from + i)
 		if err != nil {
 			failed = err
 			return true
