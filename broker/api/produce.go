@@ -45,6 +45,7 @@ func (h *Handler) produce(r *listener.Request, req *kmsg.ProduceRequest) {
 	p := &pendingProduce{handler: h, request: r, acks: req.Acks, response: req.ResponseKind().(*kmsg.ProduceResponse)}
 	p.left.Store(1) // this goroutine's own share
 	if req.TransactionID != nil {
+		r.DoPostponed() // the coordinator may have to be asked
 		p.verifyTxn(req)
 	}
 	p.response.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
@@ -120,7 +121,7 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 			return err
 		}
 	}
-	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received, Verification: v.number})
+	result, err := partition.Append(batch, log.AppendOptions{Now: p.request.Received, Verification: v.number, FlushLater: true})
 	answer.LogStartOffset = partition.Log().Start()
 	if err != nil {
 		p.handler.metrics.ProduceFailed(partition.Topic)
@@ -132,9 +133,17 @@ func (p *pendingProduce) appendPartition(req *kmsg.ProduceRequest, t *kmsg.Produ
 	}
 	answer.BaseOffset, answer.LogAppendTime = result.BaseOffset, result.LogAppendTime
 	p.handler.metrics.Produced(partition.Topic, int(batch.Count()), len(from.Records))
+	p.request.Postpone(announcement{partition})
 	p.awaitCommit(req, partition, result, answer)
 	return nil
 }
+
+// announcement is the [listener.Task] that follows on appends: one for all that a
+// client has sent to a partition together.
+type announcement struct{ *replica.Partition }
+
+// Do announces them.
+func (a announcement) Do() { a.Announce() }
 
 // target finds where a partition's records go, or why they may not.
 func (p *pendingProduce) target(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, index int32) (*replica.Partition, error) {

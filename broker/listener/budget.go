@@ -45,11 +45,26 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
+// take takes n bytes for a new request if it need not wait for them.
+func (b *Budget) take(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.takeLocked(n)
+}
+
+// takeLocked is take for who holds mu.
+func (b *Budget) takeLocked(n int64) bool {
+	if len(b.growing)+len(b.starting) > 0 || !b.fits(n) {
+		return false
+	}
+	b.used += n
+	return true
+}
+
 // start takes n bytes for a new request.
 func (b *Budget) start(n int64, patience time.Duration, stop <-chan struct{}) error {
 	b.mu.Lock()
-	if len(b.growing)+len(b.starting) == 0 && b.fits(n) {
-		b.used += n
+	if b.takeLocked(n) {
 		b.mu.Unlock()
 		return nil
 	}

@@ -41,6 +41,7 @@ type Conn struct {
 	asked     bool      // a request for something, not only for versions
 	believed  int       // how far the next frame's length is, bytes
 	idleSince time.Time // when the read deadline was last moved; zero: it is no idle one
+	postponed postponed
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -158,6 +159,7 @@ func reset(socket net.Conn) {
 
 // serveRequests returns why the connection ends.
 func (c *Conn) serveRequests() ending {
+	defer c.doPostponed()
 	for {
 		if !c.await(func() bool { return c.queue.mayRead(c.listener.config.MaxInFlight) }) {
 			return ending{"stop", nil}
@@ -175,8 +177,10 @@ func (c *Conn) serveRequests() ending {
 			c.listener.discard(frame)
 			return ending{"stop", nil}
 		}
+		size := len(frame.b) // the handler may give it back
 		c.handle(r)
 		c.returned(r)
+		c.boundPostponed(size)
 	}
 }
 

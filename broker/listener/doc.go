@@ -9,6 +9,9 @@
 // not take is left to the connection's goroutine, or to one made for it, so that
 // nobody but these ever waits for a slow client.
 //
+// What a handler postpones is done once for the requests that a client has sent
+// together: before the connection's goroutine waits for anything (postpone.go).
+//
 // Nothing from the network is believed before it is there: a frame's length is
 // checked before memory is taken for it, memory grows with the bytes that
 // arrive, and all requests of all listeners together share one [Budget].

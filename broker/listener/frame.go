@@ -122,14 +122,14 @@ func (c *Conn) readSize() (int, error) {
 // readBody reads size bytes into memory that grows with what arrives. After an
 // error it returns what is to be discarded.
 func (c *Conn) readBody(size int) (*buffer, error) {
-	buf, err := c.listener.lease(min(size, c.believed))
+	buf, err := c.lease(min(size, c.believed))
 	if err != nil {
 		return nil, err
 	}
 	got := c.ahead.take(buf.b)
 	for got < size {
 		if got == len(buf.b) {
-			if buf, err = c.listener.enlarge(buf, min(size, 2*got)); err != nil {
+			if buf, err = c.enlarge(buf, min(size, 2*got)); err != nil {
 				return buf, err
 			}
 		}
@@ -161,7 +161,7 @@ func (c *Conn) read(dst []byte) (int, error) {
 	if c.listener.stopping.Load() {
 		return 0, ending{"stop", nil}
 	}
-	n, err := c.socket.Read(dst)
+	n, err := c.receive(dst)
 	switch {
 	case n > 0 || err == nil:
 		return n, nil

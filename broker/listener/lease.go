@@ -3,10 +3,13 @@ package listener
 import "errors"
 
 // lease returns memory for n bytes of a new request, and takes it from the budget.
-func (l *Listener) lease(n int) (*buffer, error) {
-	size := sizeInPool(n)
-	if err := l.deps.Budget.start(size, l.config.SlowTimeout, l.stopped); err != nil {
-		return nil, endedByBudget(err)
+func (c *Conn) lease(n int) (*buffer, error) {
+	l, size := c.listener, sizeInPool(n)
+	if !l.deps.Budget.take(size) {
+		c.doPostponed()
+		if err := l.deps.Budget.start(size, l.config.SlowTimeout, l.stopped); err != nil {
+			return nil, endedByBudget(err)
+		}
 	}
 	buf := getBuffer(n)
 	buf.leased = size
@@ -15,11 +18,13 @@ func (l *Listener) lease(n int) (*buffer, error) {
 
 // enlarge returns memory for n bytes, over those that buf holds, with buf's
 // content. After an error it returns buf.
-func (l *Listener) enlarge(buf *buffer, n int) (*buffer, error) {
+func (c *Conn) enlarge(buf *buffer, n int) (*buffer, error) {
 	if n <= cap(buf.b) {
 		buf.b = buf.b[:n]
 		return buf, nil
 	}
+	l := c.listener
+	c.doPostponed()
 	more := sizeInPool(n) - buf.leased
 	beyond, err := l.deps.Budget.grow(more, buf.beyond, l.config.SlowTimeout, l.stopped)
 	if err != nil {

@@ -65,10 +65,22 @@ func (q *queue) answered(list *Request) {
 func (c *Conn) await(done func() bool) (open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.closed && !done() {
-		c.changed.Wait()
-	}
+	c.awaitLocked(done)
 	return !c.closed
+}
+
+// awaitLocked is await for who holds mu. What was postponed is done first: it may be
+// what is waited for.
+func (c *Conn) awaitLocked(done func() bool) {
+	for !c.closed && !done() {
+		if len(c.postponed.tasks) == 0 {
+			c.changed.Wait()
+			continue
+		}
+		c.mu.Unlock()
+		c.doPostponed()
+		c.mu.Lock()
+	}
 }
 
 // begin waits until the order of the connection lets r start. It reports false
@@ -76,9 +88,7 @@ func (c *Conn) await(done func() bool) (open bool) {
 func (c *Conn) begin(r *Request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.closed && !c.queue.mayStart(r, c.listener.config.MaxInFlight) {
-		c.changed.Wait()
-	}
+	c.awaitLocked(func() bool { return c.queue.mayStart(r, c.listener.config.MaxInFlight) })
 	if c.closed {
 		return false
 	}

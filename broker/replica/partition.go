@@ -163,8 +163,17 @@ func (p *Partition) appendAs(lead *leadership, records []byte, o log.AppendOptio
 	}
 	o.LeaderEpoch = lead.epoch
 	result, err := p.log.Append(records, o)
-	p.replicaPolls.Wake()
+	if !o.FlushLater {
+		p.replicaPolls.Wake()
+	}
 	return result, err
+}
+
+// Announce lets what was appended with [log.AppendOptions.FlushLater] be flushed, and
+// be copied by followers.
+func (p *Partition) Announce() {
+	p.log.FlushSoon()
+	p.replicaPolls.Wake()
 }
 
 func (p *Partition) notLed() error {

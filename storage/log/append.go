@@ -20,6 +20,9 @@ type AppendOptions struct {
 	// MarkerEpochEach says of a marker that it ends a transaction of
 	// transaction.version 2, where each has an epoch of its own.
 	MarkerEpochEach bool
+	// FlushLater says that whoever appends calls [Log.FlushSoon] soon, once for all
+	// that he appends until then.
+	FlushLater bool
 }
 
 // AppendResult is where records were appended.
@@ -54,8 +57,18 @@ func (l *Log) Append(records []byte, o AppendOptions) (AppendResult, error) {
 	if err != nil || result.Duplicate {
 		return result, err
 	}
-	l.appended(c, result)
+	if !o.FlushLater || !c.FlushOnAck {
+		l.appended(c, result)
+	}
 	return result, nil
+}
+
+// FlushSoon lets what was appended with FlushLater become committed. It does not
+// wait for that.
+func (l *Log) FlushSoon() {
+	if l.config.Load().FlushOnAck {
+		l.requestFlush()
+	}
 }
 
 // noteDisk tells the operator when the disk begins to refuse appends, and when it

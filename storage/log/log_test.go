@@ -284,3 +284,24 @@ func TestFlippedBitAboveTheRecoveryPoint(t *testing.T) {
 		t.Errorf("after the damage: %d batches", len(got))
 	}
 }
+
+// TestFlushLater: what is appended to be flushed later is flushed when that is asked
+// for, all at once.
+func TestFlushLater(t *testing.T) {
+	d := openTestDir(t, disk.NewMemory(), "data")
+	l := openTestLog(t, d, Config{SegmentBytes: 1 << 20, MaxMessageBytes: 1 << 20, FlushOnAck: true, SegmentIndexBytes: 1 << 20, TimestampBeforeMaxMs: 1 << 40, TimestampAfterMaxMs: 1 << 40})
+	committed := make(chan int64, 8)
+	l.OnCommitted(func(end int64) { committed <- end })
+	for range 5 {
+		if _, err := l.Append(testBatch(t, 2, 10, testTime.UnixMilli()-1), AppendOptions{Now: testTime, FlushLater: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l.flushing.Load() || l.Flushed() != 0 {
+		t.Errorf("flushed up to %d, or about to be", l.Flushed())
+	}
+	l.FlushSoon()
+	if end := <-committed; end != 10 {
+		t.Errorf("committed up to %d first, want 10", end)
+	}
+}
