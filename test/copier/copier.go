@@ -82,8 +82,14 @@ func copyOnce(s *kgo.GroupTransactSession) error {
 	}
 	commit := failed.Err() == nil
 	_, err := s.End(ctx, kgo.TransactionEndTry(commit))
-	if errors.Is(err, kgo.ErrClientClosed) {
-		return err
+	for deadline := time.Now().Add(endLimit); err != nil && !errors.Is(err, kgo.ErrClientClosed) && time.Now().Before(deadline); {
+		_, err = s.End(ctx, kgo.TryAbort) // nobody listened: the client is still in its transaction
+	}
+	if err != nil {
+		return fmt.Errorf("end: %w", err)
 	}
 	return nil // what was not committed is read and copied again
 }
+
+// endLimit bounds how long it may take to find somebody who ends a transaction.
+const endLimit = time.Minute
