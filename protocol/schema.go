@@ -471,6 +471,8 @@ var schemas = map[int16]schema{
 		{name: "WantFence", kind: fixed1, from: 1, to: 1},
 		{name: "WantShutDown", kind: fixed1, from: 1, to: 1},
 		{name: "OfflineLogDirs", kind: array, of: uuid, from: 1, to: 1, tag: &tagged{number: 0, versions: versions{1, 2}}},
+		// Of version 2 in Kafka; but kmsg, which decodes it, believes the tag in any.
+		{name: "CordonedLogDirs", kind: array, of: uuid, from: 1, to: 1, null: versions{1, 2}, tag: &tagged{number: 1, versions: versions{1, 2}}},
 	}},
 	64: {name: "UnregisterBroker", from: 0, to: 0, flexible: 0, fields: []field{
 		{name: "BrokerId", kind: fixed4, from: 0, to: 0},
