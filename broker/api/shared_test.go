@@ -135,9 +135,9 @@ func (s *transcript) clear(t *testing.T) {
 func (s *transcript) clearACLs(t *testing.T) {
 	all := kmsg.NewPtrDeleteACLsRequest()
 	all.Version = 2
-	any := kmsg.NewDeleteACLsRequestFilter()
-	any.ResourceType, any.ResourcePatternType, any.Operation, any.PermissionType = 1, 1, 1, 1
-	all.Filters = append(all.Filters, any)
+	every := kmsg.NewDeleteACLsRequestFilter()
+	every.ResourceType, every.ResourcePatternType, every.Operation, every.PermissionType = 1, 1, 1, 1
+	all.Filters = append(all.Filters, every)
 	s.ask(t, all)
 }
 

@@ -42,6 +42,7 @@ any other Kafka cluster.
 		newConsumeCommand(env),
 		newGroupCommand(env),
 		newTxnCommand(env),
+		newACLCommand(env),
 		newQuorumCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
