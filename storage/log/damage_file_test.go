@@ -59,6 +59,44 @@ func TestDamageIsRemembered(t *testing.T) {
 	}
 }
 
+// Where the end of a segment is gone its last records are damaged, and those of the
+// next segment do not take their place.
+func TestSegmentWithoutItsEnd(t *testing.T) {
+	fs := durableFolder(t)
+	d := openTestDir(t, fs, "data")
+	l := openTestLog(t, d, smallSegments())
+	for range 12 {
+		mustAppend(t, l, testBatch(t, 10, 100, testTime.UnixMilli()))
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments := *l.segments.Load()
+	file, err := fs.OpenFile(segments[0].records.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(segments[0].size.Load() - 100); err != nil {
+		t.Fatal(err)
+	}
+	d = openTestDir(t, fs, "data")
+	l = openTestLog(t, d, smallSegments())
+	if err := d.scrubOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int64{segments[1].base - 10, segments[1].base - 1} {
+		if err := readFrom(l, offset); !errors.Is(err, kerr.CorruptMessage) {
+			t.Errorf("offset %d: %v", offset, err)
+		}
+	}
+	for _, offset := range []int64{0, segments[1].base} {
+		if err := readFrom(l, offset); err != nil {
+			t.Errorf("offset %d: %v", offset, err)
+		}
+	}
+}
+
 func readFrom(l *Log, offset int64) error {
 	found, err := l.Read(offset, 1<<20, l.End(), true)
 	found.Close()

@@ -262,6 +262,9 @@ func (s *segment) scanPastDamage(offset, to int64) (position int64, found bool, 
 		end = at + int64(header.Size())
 		return nil
 	})
+	if err == nil && !found && s.damage.soundUntil(end, to) < to {
+		return end, true, nil // the damage reaches to the end of what was to be read
+	}
 	return position, found, err
 }
 
