@@ -117,7 +117,7 @@ func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, er
 // place writes batches that have their offsets to s, the active segment, and
 // moves the log's end behind them. The caller holds mu.
 func (l *Log) place(a *admission, s *segment, c *Config, now time.Time) error {
-	if err, broken := s.append(a.bytes, a.batches, c.IndexIntervalBytes); err != nil {
+	if err, broken := s.append(a.bytes, a.batches, c); err != nil {
 		if broken != nil {
 			l.fail(broken)
 		}

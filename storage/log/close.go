@@ -55,7 +55,7 @@ func (l *Log) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range *l.segments.Load() {
-		if err := errors.Join(s.index.store(), s.times.store(), s.txns.store()); err != nil {
+		if err := errors.Join(s.unreserve(), s.index.store(), s.times.store(), s.txns.store()); err != nil {
 			return fmt.Errorf("close %s: %w", l, err)
 		}
 		s.retire()

@@ -34,6 +34,7 @@ type segment struct {
 	created        time.Time // when this process made or found it
 	firstTimestamp int64     // largest timestamp of the first batch, -1 where not known
 	unindexed      int64     // bytes appended since the last index entry
+	reserved       int64     // up to where the file was given room
 
 	// Guarded by the log's flushMu.
 	synced int64 // bytes of the file known to be durable
@@ -68,7 +69,7 @@ func (s *segment) handles() []*handle {
 // append writes batches, which lie one after the other in all, after the last
 // one. On an error the segment is as before, or broken is returned too: then
 // nobody knows what its file holds.
-func (s *segment) append(all []byte, batches []admitted, interval int) (err, broken error) {
+func (s *segment) append(all []byte, batches []admitted, c *Config) (err, broken error) {
 	file, err := s.records.acquire()
 	if err != nil {
 		return err, nil
@@ -80,7 +81,9 @@ func (s *segment) append(all []byte, batches []admitted, interval int) (err, bro
 			return err, nil
 		}
 	}
+	s.reserve(file, at+int64(len(all)), c)
 	if _, err := file.WriteAt(all, at); err != nil {
+		s.reserved = at
 		cut := file.Truncate(at)
 		if cut == nil {
 			cut = file.Sync() // else it may show again where a power cut takes what is written over it
@@ -92,7 +95,7 @@ func (s *segment) append(all []byte, batches []admitted, interval int) (err, bro
 	}
 	position := at
 	for _, b := range batches {
-		s.indexBatch(b.Batch, b.maxTimestamp, position, interval)
+		s.indexBatch(b.Batch, b.maxTimestamp, position, c.IndexIntervalBytes)
 		position += int64(len(b.Batch))
 	}
 	s.next.Store(batches[len(batches)-1].NextOffset())
@@ -131,8 +134,11 @@ func (s *segment) indexBatch(b record.Batch, maxTimestamp, position int64, inter
 	s.unindexed += int64(b.Size())
 }
 
-// seal completes the indexes of a segment that will not be appended to again.
+// seal completes a segment that will not be appended to again, and its indexes.
 func (s *segment) seal() error {
+	if err := s.unreserve(); err != nil {
+		return err
+	}
 	s.times.mark()
 	if err := s.times.store(); err != nil {
 		return err

@@ -197,6 +197,7 @@ func (s *segment) cutFile(size int64) error {
 		return err
 	}
 	defer s.records.release()
+	s.reserved = size
 	if err := file.Truncate(size); err != nil {
 		return fmt.Errorf("truncate %s to %d bytes: %w", s.records.name, size, err)
 	}
