@@ -93,7 +93,7 @@ func balancer(value string) (kgo.Opt, error) {
 func addClientFlag(env *environment, root *cobra.Command) {
 	root.PersistentFlags().StringArrayVarP(&env.client, "client", "X", nil, "set a config of the client, `KEY=VALUE`, by Kafka's name for it; may be repeated")
 	var keys []string
-	for _, name := range slices.Sorted(maps.Keys(clientSettings)) {
+	for _, name := range clientKeys() {
 		keys = append(keys, name+"=")
 	}
 	must(root.RegisterFlagCompletionFunc("client", cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)))
@@ -102,14 +102,20 @@ func addClientFlag(env *environment, root *cobra.Command) {
 // clientOptions turns what -X said into the client's options.
 func (e *environment) clientOptions(cmd *cobra.Command) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
+	secured := newClientSecurity()
 	for _, pair := range e.client {
 		key, value, found := strings.Cut(pair, "=")
 		setting, known := clientSettings[key]
+		is, wrong := secured.take(key, value)
 		switch {
+		case wrong != nil:
+			return nil, badUsage(cmd, "-X %s: %v", key, wrong)
+		case is && found:
+			continue
 		case !found:
 			return nil, badUsage(cmd, "-X %s: it is written KEY=VALUE, as in -X client.id=me", pair)
 		case !known:
-			names := slices.Sorted(maps.Keys(clientSettings))
+			names := clientKeys()
 			return nil, badUsage(cmd, "-X %s is no config of a client that is known here.%s There are %s", key, didYouMean(key, names), strings.Join(names, ", "))
 		}
 		opt, err := setting(value)
@@ -118,7 +124,11 @@ func (e *environment) clientOptions(cmd *cobra.Command) ([]kgo.Opt, error) {
 		}
 		opts = append(opts, opt)
 	}
-	return opts, nil
+	more, err := secured.options()
+	if err != nil {
+		return nil, fmt.Errorf("secure the client: %w", err)
+	}
+	return append(opts, more...), nil
 }
 
 // readsCommitted says whether records of open and aborted transactions are left

@@ -46,6 +46,7 @@ any other Kafka cluster.
 		newQuorumCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
+		newTLSCommand(env),
 		newVersionCommand(env),
 	)
 	return root
