@@ -74,8 +74,7 @@ func TestACLsOutliveTheirControllers(t *testing.T) {
 	for i := range c.up {
 		topic := string(rune('a' + i))
 		createACLs(t, ctx, cl, nobodyWrites(topic))
-		leader, _ := c.any().view.Leader()
-		away := int(leader - 1)
+		away := c.decides()
 		c.stop(away)
 		c.await("the ACL is there without who decided it", func(img *metadata.Image) bool { return has(img, topic) })
 		createACLs(t, ctx, cl, nobodyWrites(topic+"-while-away"))

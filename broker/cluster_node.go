@@ -48,6 +48,7 @@ type clusterNode struct {
 	coordinators coordinators
 	lost         *lostReplicas
 	throttles    *throttles
+	gate         *api.Gate
 	loading      sync.WaitGroup // coordinators that read their logs
 }
 
@@ -198,7 +199,7 @@ func (n *clusterNode) eligible(id int32, epoch int64) bool {
 // openNode takes up this node's part in a cluster.
 func (b *Broker) openNode(deps Deps) error {
 	n := &clusterNode{
-		broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}},
+		broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), gate: api.NewGate(), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}},
 		gone: map[protocol.TopicPartition]protocol.TopicID{},
 	}
 	b.node = n
@@ -214,7 +215,7 @@ func (b *Broker) openNode(deps Deps) error {
 		b.openCoordinators(deps, func(ctx context.Context) (int64, int64, error) { return n.control.TakeProducerIDs(ctx) })
 		d = b.handlerDeps(deps)
 	}
-	d.Throttle = n.throttles
+	d.Throttle, d.Gate = n.throttles, n.gate
 	d.Cluster, d.Quorum, d.ClusterID, d.Incarnation = decisions{n}, n.quorum, b.clusterID(), n.incarnation
 	if n.quorum != nil {
 		d.Active, d.Voter = n.active, n.quorum
@@ -353,6 +354,7 @@ func (n *clusterNode) metadataChanged(img *metadata.Image, d *metadata.Delta) {
 	b.sizeCoordinators(slices.Values(d.TopicsCreated))
 	n.assigned(img, d)
 	if n.begun {
+		n.gate.Open()
 		b.configsChanged(img, d)
 	}
 	b.forgetTopics(d.TopicsDeleted)

@@ -93,6 +93,17 @@ func (c *nodes) any() *node {
 	return nil
 }
 
+// decides waits until there is an active controller and returns its place.
+func (c *nodes) decides() int {
+	c.t.Helper()
+	leader := int32(-1)
+	c.await("a node decides", func(*metadata.Image) bool {
+		leader, _ = c.any().view.Leader()
+		return leader > 0
+	})
+	return int(leader - 1)
+}
+
 // freeAddrs finds ports that nobody listens on.
 func freeAddrs(t *testing.T, count int) (addrs []string) {
 	t.Helper()

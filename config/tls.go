@@ -9,19 +9,19 @@ import (
 )
 
 // listenerKey parts listener.name.NAME.ssl.…, which is a key for one listener.
-func listenerKey(name string) (key, listener string, is bool) {
+func listenerKey(name string) (key string, is bool) {
 	rest, is := strings.CutPrefix(name, "listener.name.")
 	if !is {
-		return "", "", false
+		return "", false
 	}
-	listener, key, is = strings.Cut(rest, ".")
-	return key, listener, is
+	_, key, is = strings.Cut(rest, ".")
+	return key, is
 }
 
 // keyOf is the key that a name is of, or of one listener; nil where there is none.
 // Only the keys of TLS have values for each listener.
 func keyOf(name string) *key {
-	if key, _, is := listenerKey(name); is && strings.HasPrefix(key, "ssl.") {
+	if key, is := listenerKey(name); is && strings.HasPrefix(key, "ssl.") {
 		return brokerKeyByName[key]
 	}
 	return brokerKeyByName[name]

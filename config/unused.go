@@ -41,7 +41,7 @@ var securityPrefixes = []string{"sasl.", "ssl."}
 // isSecurity reports whether a key, or that of one listener, asks for security that
 // is not there.
 func isSecurity(name string) bool {
-	if of, _, is := listenerKey(name); is {
+	if of, is := listenerKey(name); is {
 		name = of
 	}
 	for _, prefix := range securityPrefixes {

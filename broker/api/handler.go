@@ -54,6 +54,7 @@ type Deps struct {
 	// Of a node that is one of several.
 	ClusterID   string
 	Incarnation [16]byte         // of this process
+	Gate        *Gate            // nil: clients are let in at once
 	Active      ActiveController // nil where this node does not vote
 	Voter       Voter            // the same
 	// TxnCoordinators are those on other nodes, nil where this one is alone.
@@ -101,6 +102,7 @@ type Handler struct {
 
 	clusterID   string
 	incarnation [16]byte
+	gate        *Gate
 	active      ActiveController
 	voter       Voter
 	elsewhere   *enlist.Coordinators // of transactions, nil where this node is alone
@@ -118,7 +120,7 @@ func New(d Deps) *Handler {
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
-		clusterID: d.ClusterID, incarnation: d.Incarnation, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
+		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		apis: clientAPIs, serving: serving, stop: stop,
 	}
 }
@@ -150,6 +152,7 @@ func (h *Handler) Handle(r *listener.Request) {
 	case !h.authorizer.Ready() && !h.ofNode(r) && r.Key != apiVersionsKey && r.Key != node.HelloKey:
 		r.Hangup(errNotReady) // so that the client asks elsewhere, or again
 	default:
+		h.awaitGate(r)
 		a.serve(h, r)
 	}
 }

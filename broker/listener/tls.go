@@ -70,7 +70,7 @@ func (c *Conn) shakeHands() *ending {
 	if !secured {
 		return nil
 	}
-	socket.SetDeadline(time.Now().Add(c.listener.config.HandshakeTimeout))
+	_ = socket.SetDeadline(time.Now().Add(c.listener.config.HandshakeTimeout))
 	// A stop sets a deadline in the past, see read.
 	if c.listener.stopping.Load() {
 		return &ending{"stop", nil}
@@ -87,7 +87,7 @@ func (c *Conn) shakeHands() *ending {
 	if err != nil {
 		return c.unshaken(err)
 	}
-	socket.SetDeadline(time.Time{})
+	_ = socket.SetDeadline(time.Time{})
 	principal, err := c.listener.deps.TLS.Principal(socket.ConnectionState())
 	if err != nil {
 		return &ending{"tls", err}

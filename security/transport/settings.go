@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,9 +14,16 @@ type Secret string
 
 const hidden = "[hidden]"
 
-func (Secret) String() string               { return hidden }
-func (Secret) GoString() string             { return hidden }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+// String hides the value.
+func (Secret) String() string { return hidden }
+
+// GoString hides it from %#v.
+func (Secret) GoString() string { return hidden }
+
+// LogValue hides it from logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides it from encoders.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // The types of stores, as ssl.keystore.type and ssl.truststore.type name them.
@@ -183,7 +191,7 @@ func (s *Settings) Check() error {
 		s.Versions.Least = max(s.Versions.Least, tls.VersionTLS13)
 	}
 	if s.Versions.Least > s.Versions.Most {
-		return fmt.Errorf("none of ssl.cipher.suites belongs to a version of ssl.enabled.protocols")
+		return errors.New("none of ssl.cipher.suites belongs to a version of ssl.enabled.protocols")
 	}
 	return nil
 }

@@ -132,8 +132,8 @@ func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate 
 // checkKey makes sure that the key is the certificate's.
 func checkKey(c *tls.Certificate) error {
 	key, signs := c.PrivateKey.(crypto.Signer)
-	public, comparable := c.Leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	if !signs || !comparable {
+	public, compares := c.Leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	if !signs || !compares {
 		return fmt.Errorf("keys of type %T are not used for TLS", c.PrivateKey)
 	}
 	if !public.Equal(key.Public()) {

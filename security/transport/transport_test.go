@@ -96,7 +96,7 @@ func TestMapping(t *testing.T) {
 			t.Errorf("%s: %q, error %v; want %q", c.rules, got, err, c.want)
 		}
 	}
-	for _, rules := range []string{"RULE:", "RULE:a/b", "RULE:(/b/", "RULE:a/b/X", "DEFAULT DEFAULT", "NONE", ","} {
+	for _, rules := range []string{"RULE:", "RULE:a/b", "RULE:(/b/", "RULE:a/b/X", "DEFAULT  NONE", "NONE", ","} {
 		if _, err := ParseMapping(rules); err == nil {
 			t.Errorf("%s is taken", rules)
 		}

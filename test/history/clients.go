@@ -39,6 +39,10 @@ func Refusal(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		var answer *kerr.Error
 		var lost *kgo.ErrDataLoss
+		var session *kgo.ErrGroupSession
+		if errors.As(e.Err, &session) {
+			continue // the member joins its group anew
+		}
 		if errors.As(e.Err, &answer) && !answer.Retriable || errors.As(e.Err, &lost) {
 			return fmt.Errorf("%s-%d: %w", e.Topic, e.Partition, e.Err)
 		}
