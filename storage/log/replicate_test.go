@@ -360,3 +360,28 @@ func TestStartAnew(t *testing.T) {
 		t.Errorf("after a power cut: %d to %d, epoch %d", l.Start(), l.End(), l.epochs.latest())
 	}
 }
+
+// A log that is truncated to where it has no batch, because those before were
+// compacted away at its leader, ends there after a restart too.
+func TestTruncatedIntoAGapEndsThereAfterARestart(t *testing.T) {
+	m := durableFolder(t)
+	d := openTestDir(t, m, "data")
+	l := openTestLog(t, d, testConfig())
+	mustReplicate(t, l, []record.Batch{ofEpoch(t, 0, 1), ofEpoch(t, 10, 1), ofEpoch(t, 20, 2)})
+	if err := d.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.TruncateTo(15); err != nil || l.End() != 15 {
+		t.Fatalf("%v, the log ends at %d", err, l.End())
+	}
+	for seed := range uint64(20) {
+		l := openTestLog(t, openTestDir(t, m.Crash(rand.New(rand.NewPCG(seed, 7))), "data"), testConfig())
+		if l.End() != 15 || l.EpochAt(14) != 1 {
+			t.Fatalf("seed %d: after a power cut it ends at %d in epoch %d", seed, l.End(), l.EpochAt(14))
+		}
+		mustReplicate(t, l, []record.Batch{ofEpoch(t, 15, 3)})
+		if got := readAll(t, l, 0); len(got) != 3 {
+			t.Fatalf("seed %d: batches at %v", seed, got)
+		}
+	}
+}

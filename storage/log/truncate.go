@@ -128,8 +128,40 @@ func (l *Log) truncate(c cut) error {
 		return err
 	}
 	l.start.Store(min(l.Start(), c.end))
+	if last.next.Load() < c.end {
+		var err error
+		if last, err = l.beginAt(c.end); err != nil {
+			return err
+		}
+	}
 	l.endAt(c.end, last)
 	return l.truncateState(c.end)
+}
+
+// beginAt adds an empty segment, durably, so that the log ends there after a start too:
+// what lay before was compacted away, or damaged. The caller holds mu.
+func (l *Log) beginAt(end int64) (*segment, error) {
+	if err := l.active().seal(); err != nil {
+		return nil, err
+	}
+	s, err := l.makeSegment(end)
+	if err != nil {
+		return nil, err
+	}
+	l.addSegment(s, time.Now())
+	return s, nil
+}
+
+// makeSegment makes the file of an empty segment, durably.
+func (l *Log) makeSegment(base int64) (*segment, error) {
+	s := newSegment(l.dir.fs, l.path, base)
+	if err := s.cutFile(0); err != nil {
+		return nil, err
+	}
+	if err := l.dir.fs.SyncDir(l.path); err != nil {
+		return nil, fmt.Errorf("flush folder %s: %w", l.path, err)
+	}
+	return s, nil
 }
 
 // dropSegments deletes whole segments, the last first.
@@ -156,14 +188,14 @@ func (l *Log) cutSegment(s *segment, c cut) error {
 		if err := l.cutIndexes(s, c.position); err != nil {
 			return err
 		}
-		s.next.Store(c.end)
 		s.synced = min(s.synced, c.position)
 		s.damage.cutFrom(c.position)
 	}
 	return s.cutFile(c.position)
 }
 
-// cutIndexes forgets what the indexes of s know of batches from position on.
+// cutIndexes forgets what the indexes of s know of batches from position on, and finds
+// at which offset the one before ends.
 func (l *Log) cutIndexes(s *segment, position int64) error {
 	from := int64(0)
 	if position > 0 {
@@ -182,6 +214,7 @@ func (l *Log) cutIndexes(s *segment, position int64) error {
 	s.firstTimestamp = -1
 	err = s.soundHeaders(from, position, func(header record.Batch, at int64) error {
 		s.indexBatch(header, header.MaxTimestamp(), at, l.Config().IndexIntervalBytes)
+		s.next.Store(header.NextOffset())
 		return nil
 	})
 	if errors.Is(err, errGarbage) {
@@ -289,12 +322,9 @@ func (l *Log) startAnew(offset int64) error {
 	if err := l.dropSegments(*l.segments.Load()); err != nil {
 		return err
 	}
-	s := newSegment(l.dir.fs, l.path, offset)
-	if err := s.cutFile(0); err != nil {
+	s, err := l.makeSegment(offset)
+	if err != nil {
 		return err
-	}
-	if err := l.dir.fs.SyncDir(l.path); err != nil {
-		return fmt.Errorf("flush folder %s: %w", l.path, err)
 	}
 	s.created = time.Now()
 	l.segments.Store(&[]*segment{s})
