@@ -128,8 +128,12 @@ func (l *Log) truncate(c cut) error {
 		return err
 	}
 	l.start.Store(min(l.Start(), c.end))
-	if last.next.Load() < c.end {
-		var err error
+	before, err := last.endOfBatches()
+	if err != nil {
+		return err
+	}
+	last.next.Store(before)
+	if before < c.end {
 		if last, err = l.beginAt(c.end); err != nil {
 			return err
 		}
@@ -150,6 +154,24 @@ func (l *Log) beginAt(end int64) (*segment, error) {
 	}
 	l.addSegment(s, time.Now())
 	return s, nil
+}
+
+// endOfBatches returns the offset after the last sound batch, the base where there is
+// none. What was compacted away may have reached further.
+func (s *segment) endOfBatches() (int64, error) {
+	from, err := s.index.last()
+	if err != nil {
+		return 0, err
+	}
+	next := s.base
+	err = s.soundHeaders(from, s.size.Load(), func(header record.Batch, _ int64) error {
+		next = header.NextOffset()
+		return nil
+	})
+	if err != nil || next == s.base {
+		return s.offsetAt(s.size.Load()) // the index leads nowhere
+	}
+	return next, nil
 }
 
 // makeSegment makes the file of an empty segment, durably.
@@ -194,8 +216,7 @@ func (l *Log) cutSegment(s *segment, c cut) error {
 	return s.cutFile(c.position)
 }
 
-// cutIndexes forgets what the indexes of s know of batches from position on, and finds
-// at which offset the one before ends.
+// cutIndexes forgets what the indexes of s know of batches from position on.
 func (l *Log) cutIndexes(s *segment, position int64) error {
 	from := int64(0)
 	if position > 0 {
@@ -214,7 +235,6 @@ func (l *Log) cutIndexes(s *segment, position int64) error {
 	s.firstTimestamp = -1
 	err = s.soundHeaders(from, position, func(header record.Batch, at int64) error {
 		s.indexBatch(header, header.MaxTimestamp(), at, l.Config().IndexIntervalBytes)
-		s.next.Store(header.NextOffset())
 		return nil
 	})
 	if errors.Is(err, errGarbage) {
