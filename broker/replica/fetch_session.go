@@ -29,6 +29,14 @@ type toldPosition struct {
 // restart lets the next fetch begin a new session, and end the one there was.
 func (s *fetchSession) restart() { s.epoch = 0 }
 
+// toldBefore reports whether the leader's session knows a partition from a term before
+// the present one. What the leader told it then may not have been heard, and would not
+// be told again.
+func (s *fetchSession) toldBefore(key partitionKey, now *followed) bool {
+	before, known := s.told[key]
+	return s.epoch > 0 && known && before.followed != now
+}
+
 // request puts into req what the leader must be told so that it knows of all that
 // are ready.
 func (s *fetchSession) request(req *kmsg.FetchRequest, ready map[partitionKey]toldPosition, maxBytes int32) {

@@ -166,7 +166,9 @@ func (f *fetcher) ready(now time.Time) (ready map[partitionKey]toldPosition, res
 	default:
 	}
 	ready, rest = make(map[partitionKey]toldPosition, len(f.partitions)), f.r.config.FetchWait
+	leftOut := false
 	for p, one := range f.partitions {
+		key := partitionKey{id: p.TopicID, partition: p.Partition}
 		wait := one.until.Sub(now)
 		if wait <= 0 {
 			wait = f.r.deps.Throttled(p.TopicPartition)
@@ -174,15 +176,18 @@ func (f *fetcher) ready(now time.Time) (ready map[partitionKey]toldPosition, res
 		at, flushed := one.term.position()
 		switch {
 		case !one.term.current():
-		case one.leaveOut:
-			one.leaveOut, rest = false, time.Millisecond
+		case one.leaveOut || f.session.toldBefore(key, one):
+			one.leaveOut, leftOut, rest = false, true, time.Millisecond
 		case wait > 0:
 			rest = min(rest, wait)
 		case !flushed:
 			rest = min(rest, flushPatience)
 		default:
-			ready[partitionKey{id: p.TopicID, partition: p.Partition}] = toldPosition{followed: one, position: at}
+			ready[key] = toldPosition{followed: one, position: at}
 		}
+	}
+	if leftOut && len(ready) == 0 {
+		f.session.restart() // there is no fetch that could be without them
 	}
 	return ready, rest
 }

@@ -385,3 +385,19 @@ func TestTruncatedIntoAGapEndsThereAfterARestart(t *testing.T) {
 		}
 	}
 }
+
+// A new log that begins where its leader does, and holds nothing yet, begins there
+// after a power cut too.
+func TestStartAnewIsDurableBeforeTheFirstFlush(t *testing.T) {
+	m := durableFolder(t)
+	l := openTestLog(t, openTestDir(t, m, "data"), testConfig())
+	if err := l.StartAt(100); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(30) {
+		after := openTestLog(t, openTestDir(t, m.Crash(rand.New(rand.NewPCG(seed, 8))), "data"), testConfig())
+		if after.Start() != 100 || after.End() != 100 {
+			t.Fatalf("seed %d: it goes from %d to %d", seed, after.Start(), after.End())
+		}
+	}
+}

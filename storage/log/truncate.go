@@ -180,10 +180,7 @@ func (l *Log) makeSegment(base int64) (*segment, error) {
 	if err := s.cutFile(0); err != nil {
 		return nil, err
 	}
-	if err := l.dir.fs.SyncDir(l.path); err != nil {
-		return nil, fmt.Errorf("flush folder %s: %w", l.path, err)
-	}
-	return s, nil
+	return s, l.syncNames() // the log's first flush may be to come yet
 }
 
 // dropSegments deletes whole segments, the last first.
