@@ -73,6 +73,8 @@ type Voter struct {
 	LastFetch, CaughtUp time.Time
 	// Never says that it fetched nothing from this leader so far.
 	Never bool
+	// Fixed says that controller.quorum.voters names it: its vote cannot be taken away.
+	Fixed bool
 }
 
 // Unknown is what the cluster did not tell, and why.

@@ -52,7 +52,7 @@ func says(t *testing.T, got string, want ...string) {
 
 const (
 	goesOn = "The cluster goes on by itself. Run the command again to see how far it is, and at the end how to stop the broker; with --watch it stays."
-	goodBy = "Node 4 is also a voter of the controller quorum: `klamm quorum remove 4` takes its vote away. Stop broker 4, as with `systemctl stop klamm` at 127.0.0.1. Then make the cluster forget it: `klamm broker unregister 4`."
+	goodBy = "Node 4 is also a voter of the controller quorum, and stays one, since controller.quorum.voters names it: when it is stopped, so many fewer of the others may fail. Stop broker 4, as with `systemctl stop klamm` at 127.0.0.1. Then make the cluster forget it: `klamm broker unregister 4`."
 )
 
 func TestDecommissionStepByStep(t *testing.T) {
@@ -148,6 +148,14 @@ func TestAThrottleThatHasNoEffectIsRefused(t *testing.T) {
 	says(t, c.decommission(decommissionOptions{rate: 7}, 3),
 		"broker 1 does not slow replicas down (leader.replication.throttled.rate): leave out --throttle, and bound with --at-once how many partitions are on their way at a time")
 	tell(t, c, "partition list-moves -o json", exitOK, "[]\n")
+}
+
+func TestADynamicVoterIsToldHowItsVoteGoes(t *testing.T) {
+	f := &health.Facts{Brokers: []health.Broker{{ID: 4, Fenced: true}}, Quorum: &health.Quorum{Leader: 1, Voters: []health.Voter{{ID: 4}}}}
+	want := "Node 4 is also a voter of the controller quorum: `klamm quorum remove 4` takes its vote away. Then make the cluster forget it: `klamm broker unregister 4`."
+	if got := lastSteps(f, 4); got != want {
+		t.Errorf("the last steps are %q", got)
+	}
 }
 
 // A broker hears later than the controller that a move is done.

@@ -213,14 +213,23 @@ func lastSteps(f *health.Facts, id int32) string {
 	if b == nil {
 		return fmt.Sprintf("The cluster does not know broker %d any more: nothing is left to do.", id)
 	}
-	text := ""
-	if f.Quorum != nil && slices.ContainsFunc(f.Quorum.Voters, func(v health.Voter) bool { return v.ID == id }) {
-		text = fmt.Sprintf("Node %d is also a voter of the controller quorum: `klamm quorum remove %d` takes its vote away. ", id, id)
-	}
+	text := lastVote(f, id)
 	if !b.Fenced {
 		text += fmt.Sprintf("Stop broker %d, as with `systemctl stop klamm` at %s. ", id, b.Host)
 	}
 	return text + fmt.Sprintf("Then make the cluster forget it: `klamm broker unregister %d`.", id)
+}
+
+// lastVote says what is to be done about the vote that a node has.
+func lastVote(f *health.Facts, id int32) string {
+	if !votes(f, id) {
+		return ""
+	}
+	i := slices.IndexFunc(f.Quorum.Voters, func(v health.Voter) bool { return v.ID == id })
+	if f.Quorum.Voters[i].Fixed {
+		return fmt.Sprintf("Node %d is also a voter of the controller quorum, and stays one, since controller.quorum.voters names it: when it is stopped, so many fewer of the others may fail. ", id)
+	}
+	return fmt.Sprintf("Node %d is also a voter of the controller quorum: `klamm quorum remove %d` takes its vote away. ", id, id)
 }
 
 // liftThrottle takes a throttle away if no partition is on its way any more.

@@ -140,6 +140,7 @@ func quorumFacts(ctx context.Context, client *kgo.Client) (*health.Quorum, error
 		q.Voters = append(q.Voters, health.Voter{
 			ID: v.ReplicaID, LogEnd: v.LogEndOffset, LastFetch: timeOf(v.LastFetchTimestamp), CaughtUp: timeOf(v.LastCaughtUpTimestamp),
 			Never: resp.Version >= 1 && v.LastFetchTimestamp < 0 && v.ReplicaID != told.LeaderID,
+			Fixed: resp.Version >= 2 && v.ReplicaDirectoryID == [16]byte{},
 		})
 	}
 	return q, nil
