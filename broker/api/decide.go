@@ -48,7 +48,8 @@ func decide[R kmsg.Response](h *Handler, req kmsg.Request, here func(*metadata.I
 	ctx, cancel := context.WithTimeout(h.serving, decisionPatience)
 	defer cancel()
 	if h.cluster.Decides() {
-		_, err = h.cluster.Propose(ctx, func(img *metadata.Image) (records []metadata.Record, err error) {
+		// A stop waits for it: what is decided here takes a moment, and is answered.
+		_, err = h.cluster.Propose(context.WithoutCancel(ctx), func(img *metadata.Image) (records []metadata.Record, err error) {
 			records, resp = here(img)
 			return records, nil
 		})
