@@ -18,7 +18,7 @@ import (
 // drawRecord draws a record that fits the image.
 func drawRecord(t *rapid.T, img *Image) Record {
 	topics := slices.Collect(img.Topics())
-	kinds := []recordType{typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded}
+	kinds := []recordType{typeVoterAdded, typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded}
 	if img.ClusterID == "" {
 		kinds = append(kinds, typeClusterNamed)
 	}
@@ -40,6 +40,8 @@ func drawRecord(t *rapid.T, img *Image) Record {
 		return &ControllerElected{rapid.Int32Range(0, 5).Draw(t, "controller")}
 	case typeBrokerRegistered:
 		return &BrokerRegistered{drawBroker(t)}
+	case typeVoterAdded:
+		return drawVoterChange(t, img)
 	case typeTopicCreated:
 		return drawTopic(t, img)
 	case typeProducerIDsAllocated:
@@ -128,6 +130,28 @@ func drawBroker(t *rapid.T) Broker {
 	}
 	b.BrokerState = drawBrokerState(t)
 	return b
+}
+
+// drawVoterChange adds, changes, removes a voter, or lets one join.
+func drawVoterChange(t *rapid.T, img *Image) Record {
+	v := Voter{ID: rapid.Int32Range(0, 3).Draw(t, "voter"), Endpoints: []Endpoint{{Host: rapid.String().Draw(t, "host")}}}
+	v.DirectoryID[0] = rapid.Byte().Draw(t, "directory")
+	is, votes := img.Voter(v.ID)
+	joining, joins := img.JoiningVoter(v.ID)
+	switch removes := rapid.Bool().Draw(t, "removes"); {
+	case votes && removes:
+		return &VoterRemoved{v.ID, is.DirectoryID}
+	case votes:
+		v.DirectoryID = is.DirectoryID
+		return &VoterAdded{v}
+	case joins && removes:
+		return &VoterRemoved{v.ID, joining.DirectoryID}
+	case joins:
+		v.DirectoryID = joining.DirectoryID
+	case rapid.Bool().Draw(t, "joins"):
+		return &VoterJoining{v}
+	}
+	return &VoterAdded{v}
 }
 
 func drawBrokerState(t *rapid.T) BrokerState {
@@ -496,5 +520,23 @@ func TestReplicasThatAreNotThere(t *testing.T) {
 	}
 	if !img.Active(0) || img.Active(1) || img.Active(3) {
 		t.Error("active are not those that are up")
+	}
+}
+
+// What does not fit who votes is refused: a second directory of a voter, a node that
+// votes and joins, and the removal of one that does neither.
+func TestVotersFit(t *testing.T) {
+	one, other := Voter{ID: 1, DirectoryID: [16]byte{1}}, Voter{ID: 1, DirectoryID: [16]byte{2}}
+	for name, records := range map[string][]Record{
+		"votes with another directory": {&VoterAdded{one}, &VoterAdded{other}},
+		"joins with another directory": {&VoterJoining{one}, &VoterJoining{other}},
+		"votes and joins":              {&VoterAdded{one}, &VoterJoining{one}},
+		"removed with another":         {&VoterAdded{one}, &VoterRemoved{1, other.DirectoryID}},
+		"removed twice":                {&VoterAdded{one}, &VoterRemoved{1, one.DirectoryID}, &VoterRemoved{1, one.DirectoryID}},
+		"joins no more, and goes":      {&VoterJoining{one}, &VoterAdded{one}, &VoterRemoved{1, one.DirectoryID}, &VoterRemoved{1, one.DirectoryID}},
+	} {
+		if img, _, err := Empty().Apply(records); err == nil {
+			t.Errorf("%s: the voters are %v", name, slices.Collect(img.Voters()))
+		}
 	}
 }

@@ -17,10 +17,15 @@
 //
 // Invariant: the image never shows what could be lost.
 //
+// A voter is a node with its disk: one that has lost it is another voter, and has no
+// vote before the others have agreed on it ([birth] and
+// docs/decisions/0015-a-voter-is-a-disk.md). Who leads is found out by turns (election.go).
+//
 // Goroutines, from [Open] to [Quorum.Close]: one drives raft and owns its state
 // and the log's end ([replica]); one applies what is committed, in order, and
 // calls the observers, so that a slow one holds up no vote; one claims the
-// leadership for this node each time that raft elects it. Decisions run on the
+// leadership for this node each time that raft elects it; one takes in nodes that ask
+// for a vote, where this one leads. Decisions run on the
 // goroutine of whoever proposes; [Quorum.Run] owns the snapshots. An observer has
 // the goroutine of [Observer.Run] only.
 //
