@@ -118,10 +118,18 @@ func (n *clusterNode) assign(img *metadata.Image, t *metadata.Topic, index int32
 	n.coordinate(p)
 }
 
+// assignmentOf is what the metadata says of a partition, for a node at which
+// min.insync.replicas is the given number. As long as there is an ELR (KIP-966) the
+// ISR is too small, whatever that number is: the active controller goes by its own, and
+// elects one of the ELR because nothing was acknowledged without it.
 func assignmentOf(p *metadata.Partition, minISR int) replica.Assignment {
+	needed := p.MinISR(minISR)
+	if len(p.ELR()) > 0 {
+		needed = max(needed, len(p.ISR)+1)
+	}
 	return replica.Assignment{
 		Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR,
-		MinISR: p.MinISR(minISR), Recovering: p.Recovering,
+		MinISR: needed, Recovering: p.Recovering,
 	}
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -304,6 +305,38 @@ func TestDiskOfOneReplicaFails(t *testing.T) {
 		return p.Leader >= 0 && p.Leader != failing && !slices.Contains(p.ISR, failing)
 	})
 	put("later")
+}
+
+// TestLeaderNeedsFewer: a leader whose own file asks for fewer replicas in sync than
+// the active controller's acknowledges nothing while the ISR is too small for that one,
+// which would let a replica lead that lacks it.
+func TestLeaderNeedsFewer(t *testing.T) {
+	c := startNodes(t, 3, "min.insync.replicas=2")
+	c.await("three brokers take part", unfenced(3))
+	decides := c.decides()
+	lax, other := (decides+1)%3, (decides+2)%3
+	c.stop(lax)
+	c.sets[lax] = append(c.sets[lax], "min.insync.replicas=1")
+	c.start(lax)
+	c.await("three brokers take part again", unfenced(3))
+
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.Version, create.TimeoutMillis = 7, 30_000
+	topic, assigned := kmsg.NewCreateTopicsRequestTopic(), kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+	assigned.Replicas = []int32{int32(lax + 1), int32(other + 1)}
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor, topic.ReplicaAssignment = "flights", -1, -1, append(topic.ReplicaAssignment, assigned)
+	create.Topics = append(create.Topics, topic)
+	ask[*kmsg.CreateTopicsResponse](c.up[lax], create)
+	c.await("both are in sync", inSync("flights", 2))
+	c.stop(other)
+	c.await("one is left", inSync("flights", 1))
+
+	cl := c.client(kgo.RecordRetries(1), kgo.DisableIdempotentWrite())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "flights", Value: []byte("x")}).FirstErr(); !errors.Is(err, kerr.NotEnoughReplicas) {
+		t.Fatalf("a record that broker %d may lead without: %v, want NOT_ENOUGH_REPLICAS", other+1, err)
+	}
 }
 
 // TestWhereItWasAskedFor: what was decided is known at the node that a client asked

@@ -198,5 +198,12 @@ func (a *alteration) decideBroker(img *metadata.Image, in Inputs) (map[string]st
 	if err != nil {
 		return nil, err
 	}
+	if set, is := after[minISRKey]; name != "" && is && set != img.Config(a.resource)[minISRKey] {
+		return nil, refuse(kerr.InvalidConfig, "Broker-level %s cannot be altered while ELR is enabled.", minISRKey)
+	}
 	return after, config.ValidateDynamicBroker(after)
 }
+
+// minISRKey must not differ from broker to broker: who may lead (KIP-966) depends on
+// how many replicas the last leader needed.
+const minISRKey = "min.insync.replicas"

@@ -51,7 +51,7 @@ func (b *rulebook) of(topic string) rules {
 }
 
 // ruleKeys are the configs that rules come from.
-var ruleKeys = []string{"min.insync.replicas", "unclean.leader.election.enable", "flush.messages", "flush.ms"}
+var ruleKeys = []string{minISRKey, "unclean.leader.election.enable", "flush.messages", "flush.ms"}
 
 func hasRules(set map[string]string) bool {
 	for _, key := range ruleKeys {
