@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/cluster/metadata"
-	"github.com/klamm-io/klamm/protocol"
-	"github.com/klamm-io/klamm/security"
 )
 
 // DescribeTopicPartitions (75), version 0 (KIP-966): metadata of topics in
@@ -142,48 +139,4 @@ func (p *topicPage) turnAt(name string, partition int32) {
 	next := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
 	next.Topic, next.Partition = name, partition
 	p.response.NextCursor = &next
-}
-
-// describeCluster answers DescribeCluster (60), versions 0 to 2 (KIP-700):
-//
-//	1  brokers or controllers (KIP-919)    2  fenced brokers too
-func (h *Handler) describeCluster(r *listener.Request, req *kmsg.DescribeClusterRequest) {
-	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
-	if req.Version >= 1 {
-		if err := endpointTypeError(req.EndpointType); err != nil {
-			resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
-			r.ReplyMsg(resp)
-			return
-		}
-	}
-	img := h.image()
-	resp.ClusterID, resp.ControllerID = img.ClusterID, controllerFor(img)
-	for b := range img.Brokers() {
-		if b.Fenced && !req.IncludeFencedBrokers {
-			continue
-		}
-		if e, ok := endpointOf(b, r.Conn.Listener); ok {
-			told := kmsg.NewDescribeClusterResponseBroker()
-			told.IsFenced = b.Fenced
-			told.NodeID, told.Host, told.Port = b.ID, e.Host, int32(e.Port)
-			if b.Rack != "" {
-				told.Rack = &b.Rack
-			}
-			resp.Brokers = append(resp.Brokers, told)
-		}
-	}
-	resp.ClusterAuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
-	r.ReplyMsg(resp)
-}
-
-// endpointTypeError says why a request for the given type of endpoint came to
-// the wrong place: 1 is a broker, 2 a controller.
-func endpointTypeError(kind int8) error {
-	switch kind {
-	case 1:
-		return nil
-	case 2:
-		return fmt.Errorf("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER: %w", kerr.MismatchedEndpointType)
-	}
-	return fmt.Errorf("Unsupported endpoint type %d: %w", kind, kerr.UnsupportedEndpointType)
 }

@@ -94,13 +94,16 @@ func init() {
 		int16(kmsg.AssignReplicasToDirs): forNodes(0, 0, ActiveController.AssignReplicasToDirs),
 	}
 	controllerAPIs[apiVersionsKey] = clientAPIs[apiVersionsKey]
+	controllerAPIs[int16(kmsg.DescribeCluster)] = serves(1, 2, (*Handler).describeControllers)
+	controllerAPIs[int16(kmsg.DescribeConfigs)] = clientAPIs[int16(kmsg.DescribeConfigs)]
 	for _, key := range decidedByController {
 		controllerAPIs[int16(key)] = clientAPIs[int16(key)]
 	}
 }
 
 // decidedByController are the APIs of clients that the active controller answers,
-// for any node that was asked, and for a client that came to it (KIP-919).
+// for any node that was asked, and for a client that came to it (KIP-919) because
+// describeControllers told it where that is.
 var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
 	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.UpdateFeatures,
