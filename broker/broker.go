@@ -143,7 +143,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 }
 
 func (b *Broker) quorumConfig() quorum.Config {
-	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.metadataFolder().dir.ClusterID(), Resumes: b.holdPartitions()}
+	return quorum.Config{NodeID: b.config.NodeID, ClusterID: b.metadataFolder().dir.ClusterID(), Features: controller.Features(), Resumes: b.holdPartitions()}
 }
 
 // sizeCoordinators tells the coordinators of topics that are new here how many

@@ -62,7 +62,7 @@ func (q *Quorum) apply(a *applier) {
 	for all := a.next(); all != nil; all = a.next() {
 		for _, c := range all {
 			if err := q.applyOne(c); err != nil {
-				q.fail(fmt.Errorf("apply entry %d: %w", c.index, err))
+				q.misread(fmt.Errorf("apply entry %d: %w", c.index, err))
 				return
 			}
 		}
@@ -76,6 +76,9 @@ func (q *Quorum) applyOne(c committed) error {
 	}
 	if named := after.image.ClusterID; named != "" && named != q.config.ClusterID {
 		return q.otherCluster(named)
+	}
+	if err := checkLevels(after.image, q.config.Features); err != nil {
+		return err
 	}
 	q.publish(after, delta)
 	q.announceGrowth(after)

@@ -20,6 +20,8 @@ type ObserverConfig struct {
 	// Voters are asked until the metadata says who votes. Their ids may be any
 	// numbers by which Read knows them.
 	Voters []metadata.Voter
+	// Features are the levels at which this node can be, as in [Config].
+	Features []metadata.FeatureRange
 	// Wait is how long a voter may hold an answer back while there is nothing to
 	// tell, 500 ms by default.
 	Wait time.Duration
@@ -211,6 +213,9 @@ func (o *Observer) apply(c committed) error {
 	if named := after.image.ClusterID; named != "" && named != o.config.ClusterID {
 		return errors.New("the voters are of cluster " + named + ", this node is to be in " + o.config.ClusterID +
 			": name the right voters, or format the node's folders for that cluster")
+	}
+	if err := checkLevels(after.image, o.config.Features); err != nil {
+		return err
 	}
 	o.publish(after, delta)
 	return nil

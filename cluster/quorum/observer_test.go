@@ -234,11 +234,19 @@ func TestObserverRefuses(t *testing.T) {
 		"a newer version": {"c", func(*node.ReadMetadataRequest) *node.ReadMetadataResponse {
 			return &node.ReadMetadataResponse{Entries: []node.Entry{{Index: 1, Term: 1, Decision: []byte{4, 1, 9, 9, 0}}}}
 		}, "version"},
+		"a level that this node cannot be at": {"c", func(*node.ReadMetadataRequest) *node.ReadMetadataResponse {
+			decision := metadata.EncodeDecision(nil, []metadata.Record{&metadata.FeatureLevelSet{Name: "klamm.version", Level: 3}})
+			return &node.ReadMetadataResponse{Entries: []node.Entry{{Index: 1, Term: 1, Decision: decision}}}
+		}, "at level 3 of klamm.version, this version of Klamm can be at 1 to 2: run"},
+		"a feature that this node does not know": {"c", func(*node.ReadMetadataRequest) *node.ReadMetadataResponse {
+			decision := metadata.EncodeDecision(nil, []metadata.Record{&metadata.FeatureLevelSet{Name: "new.version", Level: 1}})
+			return &node.ReadMetadataResponse{Entries: []node.Entry{{Index: 1, Term: 1, Decision: decision}}}
+		}, "at level 1 of new.version, which this version of Klamm does not know: run"},
 		"half a snapshot": {"c", func(*node.ReadMetadataRequest) *node.ReadMetadataResponse {
 			return &node.ReadMetadataResponse{Snapshot: []byte("abc")}
 		}, "a snapshot"},
 	} {
-		o := NewObserver(ObserverConfig{NodeID: 9, ClusterID: c.cluster, Voters: []metadata.Voter{{ID: 1}}}, ObserverDeps{
+		o := NewObserver(ObserverConfig{NodeID: 9, ClusterID: c.cluster, Features: []metadata.FeatureRange{{Name: "klamm.version", Min: 1, Max: 2}}, Voters: []metadata.Voter{{ID: 1}}}, ObserverDeps{
 			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			Read: func(_ context.Context, _ int32, req *node.ReadMetadataRequest) (*node.ReadMetadataResponse, error) {
 				return c.answer(req), nil

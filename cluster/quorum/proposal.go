@@ -76,6 +76,24 @@ func (q *Quorum) settle(s *state) {
 func (q *Quorum) fail(err error) {
 	err = fmt.Errorf("the metadata log: %w: %w", err, kerr.KafkaStorageError)
 	q.logger.Error("this node takes no more part in the quorum; restart it when its disk is sound", "err", err)
+	q.end(err)
+}
+
+// misread ends this node's part in the quorum: it does not understand what is decided.
+// Its log is sound.
+func (q *Quorum) misread(err error) {
+	q.logger.Error("this node takes no more part in the quorum, and stops", "err", err)
+	q.end(misreadError{err})
+}
+
+// misreadError is told to clients as a trouble of this node's, by a code whose meaning
+// is not its own.
+type misreadError struct{ error }
+
+func (e misreadError) Unwrap() []error { return []error{e.error, kerr.KafkaStorageError} }
+
+// end lets all who wait for decisions hear that there will be none here.
+func (q *Quorum) end(err error) {
 	q.mu.Lock()
 	q.failed = err
 	q.announce()

@@ -59,6 +59,9 @@ type Config struct {
 	// Resumes says that the node's folders hold partitions: there is metadata that
 	// knows of them, or it was lost, and a cluster must not begin over them.
 	Resumes bool
+	// Features are the levels at which this node can be; in a cluster at others it takes
+	// no part, and says so. Nil are any.
+	Features []metadata.FeatureRange
 	// SegmentBytes is the size of the log's segments, 8 MiB by default. It bounds
 	// one decision, and how finely what a snapshot replaces is freed.
 	SegmentBytes int
@@ -159,6 +162,9 @@ func (q *Quorum) load(deps Deps) error {
 	}
 	if named := s.image.ClusterID; named != "" && named != q.config.ClusterID {
 		return q.otherCluster(named)
+	}
+	if err := checkLevels(s.image, q.config.Features); err != nil {
+		return err
 	}
 	if q.config.Resumes && s.index == 0 && q.journal.log.End() == 0 {
 		return errLost

@@ -25,7 +25,7 @@ type Broker struct {
 	output  string                // file that gets its standard output and error
 	process *exec.Cmd             // nil while it is stopped
 	exited  chan *os.ProcessState // receives once, when process ends
-	last    *os.ProcessState      // how the process ended that Stop or Kill waited for
+	last    *os.ProcessState      // how the process ended that was waited for last
 	paused  bool                  // by SIGSTOP
 }
 
@@ -121,6 +121,9 @@ func (b *Broker) answers() error {
 	return err
 }
 
+// Ended reports whether the process that was launched last has ended, by itself or not.
+func (b *Broker) Ended() bool { return b.process == nil || b.exit() != nil }
+
 // Seeds are the addresses by which clients find the broker.
 func (b *Broker) Seeds() []string { return []string{b.Addr} }
 
@@ -132,8 +135,8 @@ func (b *Broker) PID() int {
 	return b.process.Process.Pid
 }
 
-// ExitCode is the exit status of the process that Stop or Kill ended last, -1 where
-// a signal ended it.
+// ExitCode is the exit status of the process that ended last, -1 where a signal
+// ended it.
 func (b *Broker) ExitCode() int { return b.last.ExitCode() }
 
 // Kill ends the process with SIGKILL and waits for it.

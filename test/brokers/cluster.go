@@ -191,6 +191,12 @@ func (n *Node) Format(clusterID string) error {
 	return nil
 }
 
+// Runs says of which binary of Klamm the node is from its next start on. It must be
+// stopped.
+func (n *Node) Runs(binary string) {
+	n.command = commandOf([]string{binary, "serve", "--config", n.properties})
+}
+
 // Wipe is what a lost disk leaves: an empty folder, formatted again. The node must
 // be stopped.
 func (n *Node) Wipe() error { return n.WipeFor(n.cluster.ID) }

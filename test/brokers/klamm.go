@@ -1,9 +1,13 @@
 package brokers
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 )
 
 // Klamm builds the broker of this tree and returns it, not started yet.
@@ -31,7 +35,71 @@ func Klamm(opts Options) (*Broker, error) {
 }
 
 // BuildKlamm builds the klamm binary into the cache and returns its path.
-func BuildKlamm() (string, error) {
+func BuildKlamm() (string, error) { return build("klamm") }
+
+// Change is what another release of Klamm has in a file of this tree in place of what
+// stands there.
+type Change struct {
+	File     string // slashes, from the tree's root; one that is not there is added
+	Old, New string // Old stands there once; it is empty for a file that is added
+}
+
+// BuildOther builds the binary of another release, which is this tree but for some
+// changes, and returns its path. The tree stays as it is.
+func BuildOther(name string, changes ...Change) (string, error) {
+	tree, err := Tree()
+	if err != nil {
+		return "", err
+	}
+	dir, err := Cache(filepath.Join("release", name))
+	if err != nil {
+		return "", err
+	}
+	files := map[string]string{} // what takes the place of the tree's files
+	for i, c := range changes {
+		at := filepath.Join(tree, filepath.FromSlash(c.File))
+		text, err := changed(files, at, c)
+		if err != nil {
+			return "", fmt.Errorf("make %s of this tree: %w", name, err)
+		}
+		if files[at] == "" {
+			files[at] = filepath.Join(dir, strconv.Itoa(i)+".go")
+		}
+		if err := os.WriteFile(files[at], []byte(text), 0o644); err != nil {
+			return "", fmt.Errorf("make %s of this tree: %w", name, err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": files})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o644); err != nil {
+		return "", fmt.Errorf("make %s of this tree: %w", name, err)
+	}
+	return build(name, "-overlay", list)
+}
+
+// changed returns a file with a change, on top of those that were made to it before.
+func changed(files map[string]string, at string, c Change) (string, error) {
+	if c.Old == "" {
+		return c.New, nil
+	}
+	from := at
+	if files[at] != "" {
+		from = files[at]
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(text), c.Old); n != 1 {
+		return "", fmt.Errorf("%s has %q %d times, want once", c.File, c.Old, n)
+	}
+	return strings.Replace(string(text), c.Old, c.New, 1), nil
+}
+
+func build(name string, flags ...string) (string, error) {
 	tree, err := Tree()
 	if err != nil {
 		return "", err
@@ -40,11 +108,11 @@ func BuildKlamm() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "klamm")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/klamm")
+	binary := filepath.Join(dir, name)
+	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", binary, "./cmd/klamm")...)
 	build.Dir = tree
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build klamm: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return binary, nil
 }
