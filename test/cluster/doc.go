@@ -3,6 +3,9 @@
 // are brought back. It measures how long clients wait, holds what they saw
 // against what a log may not do, and compares the replicas' files byte for byte.
 //
+// Apache's Java client and librdkafka are measured beside franz-go where their runtimes
+// are.
+//
 // It has the build tag cluster (make test-cluster) and starts nodes of Klamm, or of
 // Apache Kafka where KLAMM_CLUSTER_BROKER is apache: what is asked of Klamm must
 // be right of Kafka too, except that Kafka may take longer.

@@ -3,7 +3,6 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,11 +15,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/test/brokers"
-	"github.com/klamm-io/klamm/test/history"
 )
 
 // javaSettings are those of Apache's Java client, but for what the test needs: it
@@ -35,7 +31,7 @@ metadata.recovery.rebootstrap.trigger.ms=5000
 
 // javaPulse is a pulse of Apache's Java client, as its VerifiableProducer.
 type javaPulse struct {
-	*pulse
+	*textPulse
 	closing atomic.Bool // it was told to end: what it sends now is refused, by itself
 }
 
@@ -49,7 +45,7 @@ type said struct {
 	Message   string
 }
 
-func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) *javaPulse {
+func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) *textPulse {
 	t.Helper()
 	settings := filepath.Join(t.TempDir(), "java.properties")
 	must(t, os.WriteFile(settings, []byte(javaSettings), 0o600))
@@ -59,7 +55,7 @@ func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	p := &javaPulse{pulse: newPulse(t, c, tp)}
+	p := &javaPulse{textPulse: newTextPulse(t, c, tp)}
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended in order
 	p.calm = func() {
 		p.closing.Store(true)
@@ -71,7 +67,7 @@ func startJavaPulse(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition
 		p.ended <- err
 	}()
 	p.awaitSteady()
-	return p
+	return p.textPulse
 }
 
 // listen tells the checker what the producer prints, until it ends.
@@ -92,59 +88,7 @@ func (p *javaPulse) listen(out io.Reader) error {
 			if err != nil {
 				return err
 			}
-			p.checker.Acked(p.target, s.Offset, history.Record{Producer: pulseKind, Seq: seq})
-			p.ack()
+			p.acknowledged(seq, s.Offset)
 		}
 	}
-}
-
-// stop ends the producer and reads all again.
-func (p *javaPulse) stop() {
-	p.t.Helper()
-	p.end()
-	ends, err := admin(p.t, p.cluster).ListEndOffsets(p.t.Context(), p.target.Topic)
-	must(p.t, err)
-	end, _ := ends.Lookup(p.target.Topic, p.target.Partition)
-	p.checker.Ended(p.target, end.Offset)
-	cl := history.NewReader(p.t, p.cluster.Seeds(), []protocol.TopicPartition{p.target})
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
-	defer cancel()
-	for next := int64(0); next < end.Offset; {
-		fetches := cl.PollFetches(ctx)
-		must(p.t, ctx.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
-			seq, err := strconv.ParseInt(string(r.Value), 10, 64)
-			if err != nil {
-				p.t.Errorf("a value that nobody sent: %q", r.Value)
-			}
-			p.checker.Read("the last reader", p.target, r.Offset, history.Record{Producer: pulseKind, Seq: seq})
-			next = r.Offset + 1
-		})
-	}
-	report(p.t, p.checker)
-}
-
-// TestFailoverOfJava measures for how long Apache's Java client goes without an
-// acknowledgement.
-func TestFailoverOfJava(t *testing.T) {
-	if err := brokers.HasJava(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("left out: ", err)
-	}
-	c := startCluster(t, nil)
-	tp := createTopic(t, c, "pulse", 1, nil)[0]
-	p := startJavaPulse(t, c, tp)
-	for _, f := range failures {
-		t.Run(f.name, func(t *testing.T) {
-			arrange(t, c, tp, f.together)
-			p.awaitSteady()
-			wantGap(t, f, p.during(func() { f.do(t, c, tp) }))
-			wakeAll(t, c)
-		})
-	}
-	p.awaitSteady()
-	p.stop()
-	compareReplicas(t, c)
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,12 +15,13 @@ import (
 	"testing"
 
 	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/runtimes"
 )
 
 // client is one of the programs under clients, all of which have one command line.
 type client struct {
 	name    string
-	program func() ([]string, error) // builds it where needed; missingError where a runtime is
+	program func() ([]string, error) // builds it where needed; runtimes.Missing where a runtime is
 	// What the client itself cannot do.
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
@@ -47,16 +47,11 @@ var clients = []client{
 	{name: "kafkajs", program: nodeProgram("client.js"), noCooperative: true, noMixing: true},
 }
 
-// missingError says which runtime this machine lacks.
-type missingError string
-
-func (e missingError) Error() string { return string(e) + " is missing" }
-
 // needs skips the test, or in CI fails it, where err says that a runtime is
 // missing. What it was asked for is told at the end of all tests.
 func needs(t *testing.T, what string, err error) {
 	t.Helper()
-	var missing missingError
+	var missing runtimes.Missing
 	asked.note(what, err)
 	switch {
 	case err == nil:
@@ -122,29 +117,10 @@ func present(t *testing.T) []client {
 	return found
 }
 
-func lookPath(names ...string) error {
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			return missingError(name)
-		}
-	}
-	return nil
-}
-
 // sources returns the folder of one language's clients.
 func sources(language string) (string, error) {
 	tree, err := brokers.Tree()
 	return filepath.Join(tree, "test", "compat", "clients", language), err
-}
-
-// command runs a step of a build in dir.
-func command(dir, name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", name, err, out)
-	}
-	return nil
 }
 
 var goClients = sync.OnceValues(func() (string, error) {
@@ -157,7 +133,7 @@ var goClients = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(into, "clients")
-	return binary, command(from, "go", "build", "-o", binary, ".")
+	return binary, runtimes.Command(from, "go", "build", "-o", binary, ".")
 })
 
 func goProgram(name string) func() ([]string, error) {
@@ -168,7 +144,7 @@ func goProgram(name string) func() ([]string, error) {
 }
 
 func kcatProgram() ([]string, error) {
-	if err := lookPath("kcat"); err != nil {
+	if err := runtimes.Look("kcat"); err != nil {
 		return nil, err
 	}
 	return goProgram("kcat")()
@@ -187,7 +163,7 @@ var javaClient = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	libs := filepath.Join(into, "libs")
-	return filepath.Join(into, "classes") + ":" + filepath.Join(libs, "*"), command(from, "mvn", "-q", "-B",
+	return filepath.Join(into, "classes") + ":" + filepath.Join(libs, "*"), runtimes.Command(from, "mvn", "-q", "-B",
 		"-Dout="+into, "package", "dependency:copy-dependencies", "-DoutputDirectory="+libs)
 })
 
@@ -196,46 +172,21 @@ func javaProgram() ([]string, error) {
 	return []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath, "Main"}, err
 }
 
-// pythonHome is a virtual environment with what requirements.txt names.
-var pythonHome = sync.OnceValues(func() (string, error) {
-	if err := lookPath("python3"); err != nil {
-		return "", err
-	}
-	if exec.Command("python3", "-c", "import venv, ensurepip").Run() != nil {
-		return "", missingError("python3's venv")
-	}
-	from, err := sources("python")
-	if err != nil {
-		return "", err
-	}
-	home, err := brokers.Cache("python")
-	if err != nil {
-		return "", err
-	}
-	wanted := filepath.Join(from, "requirements.txt")
-	return home, once(home, wanted, func() error {
-		if err := command(home, "python3", "-m", "venv", "--clear", home); err != nil {
-			return err
-		}
-		return command(home, filepath.Join(home, "bin", "pip"), "install", "-q", "-r", wanted)
-	})
-})
-
 func pythonProgram(script string) func() ([]string, error) {
 	return func() ([]string, error) {
-		home, err := pythonHome()
+		python, err := runtimes.Python()
 		if err != nil {
 			return nil, err
 		}
 		from, err := sources("python")
-		return []string{filepath.Join(home, "bin", "python"), "-B", filepath.Join(from, script)}, err
+		return []string{python, "-B", filepath.Join(from, script)}, err
 	}
 }
 
 // nodeHome is a folder with what package-lock.json names beside the programs:
 // Node looks for packages next to the file that asks for them.
 var nodeHome = sync.OnceValues(func() (string, error) {
-	if err := lookPath("node", "npm"); err != nil {
+	if err := runtimes.Look("node", "npm"); err != nil {
 		return "", err
 	}
 	from, err := sources("node")
@@ -249,8 +200,8 @@ var nodeHome = sync.OnceValues(func() (string, error) {
 	if err := copyFiles(home, os.DirFS(from)); err != nil {
 		return "", err
 	}
-	return home, once(home, filepath.Join(from, "package-lock.json"), func() error {
-		return command(home, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+	return home, runtimes.Once(home, filepath.Join(from, "package-lock.json"), func() error {
+		return runtimes.Command(home, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
 	})
 })
 
@@ -277,20 +228,4 @@ func copyFiles(dir string, from fs.FS) error {
 		}
 	}
 	return nil
-}
-
-// once runs install unless it ran before in dir for the same contents of lock.
-func once(dir, lock string, install func() error) error {
-	wanted, err := os.ReadFile(lock)
-	if err != nil {
-		return err
-	}
-	mark := filepath.Join(dir, "installed")
-	if have, err := os.ReadFile(mark); err == nil && string(have) == string(wanted) {
-		return nil
-	}
-	if err := install(); err != nil {
-		return err
-	}
-	return os.WriteFile(mark, wanted, 0o644)
 }

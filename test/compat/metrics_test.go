@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/klamm-io/klamm/test/brokers"
+	"github.com/klamm-io/klamm/test/runtimes"
 )
 
 // othersNames are metrics whose names or labels promtool advises against, and that
@@ -26,7 +27,7 @@ var othersNames = regexp.MustCompile(`^(kafka_log_logcleanermanager_\w+|kafka_lo
 // TestPromtool scrapes a broker with some traffic behind it and lets Prometheus's
 // own tool check what it answers.
 func TestPromtool(t *testing.T) {
-	needs(t, "promtool", lookPath("promtool"))
+	needs(t, "promtool", runtimes.Look("promtool"))
 	b, err := brokers.Klamm(brokers.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
