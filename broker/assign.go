@@ -129,7 +129,7 @@ func assignmentOf(p *metadata.Partition, minISR int) replica.Assignment {
 	}
 	return replica.Assignment{
 		Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR,
-		MinISR: needed, Recovering: p.Recovering,
+		MinISR: needed, Recovering: p.Recovering, Offline: p.Offline(),
 	}
 }
 

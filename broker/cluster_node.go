@@ -293,7 +293,8 @@ const firstContact = 600 * time.Millisecond
 // takePart makes what a broker needs of the others: the conversation with the active
 // controller, and replication.
 func (n *clusterNode) takePart(deps Deps) {
-	n.broker.partitions.OnFailed(func(p *replica.Partition) { n.lost.add(p.TopicID, p.Partition) })
+	n.broker.partitions.OnFailed(func(p *replica.Partition) { n.lost.lost(replicaID{p.TopicID, p.Partition}) })
+	n.broker.partitions.OnAiling(n.heal)
 	b, c := n.broker, n.broker.config
 	n.control = control.New(control.Config{
 		Node: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, Rack: c.Rack, Listeners: b.advertised(), Features: controller.Features(),

@@ -396,7 +396,7 @@ func (b *Broker) offline(tp protocol.TopicPartition, id protocol.TopicID, why er
 	b.logger.Error("a partition is offline", "partition", tp.String(), "err", why)
 	b.partitions.AddOffline(tp, id, why)
 	if b.node != nil {
-		b.node.lost.add(id, tp.Partition)
+		b.node.lost.lost(replicaID{id, tp.Partition})
 	}
 }
 

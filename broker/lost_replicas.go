@@ -9,29 +9,80 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/broker/replica"
+	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/protocol"
 )
 
 // lostReplicas tells the active controller which replicas of this broker its disks
-// have lost, so that it leads none of them and counts for none (KIP-858). Each is told
-// once: the controller keeps it until the broker starts anew.
+// have lost or damaged, so that it leads none of them and counts for none (KIP-858),
+// and which work again. Of what it was told the controller keeps the last until the
+// broker starts anew.
 type lostReplicas struct {
 	wake chan struct{} // has room for one word that there is something to tell
 
 	mu sync.Mutex
 	// Guarded by mu.
-	untold map[protocol.TopicID][]int32
+	untold map[replicaID]dirID
+	asked  map[replicaID]asked // what was last told of damaged ones
 }
+
+type asked struct {
+	dir  dirID
+	when time.Time
+}
+
+// replicaID is a replica of this broker.
+type replicaID struct {
+	topic     protocol.TopicID
+	partition int32
+}
+
+// dirID is a folder's, or says that a replica lies in none that works.
+type dirID = [16]byte
+
+// lostDir is the id by which a broker says that a replica lies nowhere.
+var lostDir = dirID{15: 1}
 
 func newLostReplicas() *lostReplicas {
-	return &lostReplicas{wake: make(chan struct{}, 1), untold: map[protocol.TopicID][]int32{}}
+	return &lostReplicas{wake: make(chan struct{}, 1), untold: map[replicaID]dirID{}, asked: map[replicaID]asked{}}
 }
 
-// add notes that the log of a replica works no more.
-func (l *lostReplicas) add(topic protocol.TopicID, partition int32) {
+// lost notes that the log of a replica works no more.
+func (l *lostReplicas) lost(id replicaID) {
 	l.mu.Lock()
-	l.untold[topic] = append(l.untold[topic], partition)
+	l.untold[id] = lostDir
 	l.mu.Unlock()
+	l.signal()
+}
+
+// ails notes what is to be told of a replica that is damaged, or was; the same not
+// again before there was time for an answer. It reports whether that is news.
+func (l *lostReplicas) ails(id replicaID, dir dirID, now time.Time) (fresh bool) {
+	l.mu.Lock()
+	last := l.asked[id]
+	if last.dir == dir && now.Sub(last.when) < askAgain || l.untold[id] == lostDir {
+		l.mu.Unlock()
+		return false
+	}
+	l.asked[id], l.untold[id] = asked{dir: dir, when: now}, dir
+	l.mu.Unlock()
+	l.signal()
+	return last.dir != dir
+}
+
+// askAgain is how long to wait for what the controller decides of a damaged replica.
+const askAgain = time.Second
+
+// sound forgets that a replica was damaged.
+func (l *lostReplicas) sound(id replicaID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.asked, id)
+}
+
+func (l *lostReplicas) signal() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -39,12 +90,24 @@ func (l *lostReplicas) add(topic protocol.TopicID, partition int32) {
 }
 
 // take returns what is to be told.
-func (l *lostReplicas) take() map[protocol.TopicID][]int32 {
+func (l *lostReplicas) take() map[replicaID]dirID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	untold := l.untold
-	l.untold = map[protocol.TopicID][]int32{}
+	l.untold = map[replicaID]dirID{}
 	return untold
+}
+
+// putBack notes what could not be told, but for what is known better since.
+func (l *lostReplicas) putBack(untold map[replicaID]dirID) {
+	l.mu.Lock()
+	for id, dir := range untold {
+		if _, newer := l.untold[id]; !newer {
+			l.untold[id] = dir
+		}
+	}
+	l.mu.Unlock()
+	l.signal()
 }
 
 // lostPause is how long to wait before the controller is told again, after it could
@@ -65,11 +128,7 @@ func (n *clusterNode) tellLost(ctx context.Context) error {
 			continue
 		}
 		n.broker.logger.Warn("the active controller could not be told of partitions that are offline here; it is tried again", "err", err)
-		for topic, partitions := range untold {
-			for _, p := range partitions {
-				n.lost.add(topic, p)
-			}
-		}
+		n.lost.putBack(untold)
 		select {
 		case <-time.After(lostPause):
 		case <-ctx.Done():
@@ -77,25 +136,13 @@ func (n *clusterNode) tellLost(ctx context.Context) error {
 	}
 }
 
-// lostDir is the id by which a broker says that a replica lies nowhere.
-var lostDir = [16]byte{15: 1}
-
-func (n *clusterNode) tellLostOnce(ctx context.Context, lost map[protocol.TopicID][]int32) error {
+func (n *clusterNode) tellLostOnce(ctx context.Context, lost map[replicaID]dirID) error {
+	if len(lost) == 0 {
+		return nil
+	}
 	req := kmsg.NewPtrAssignReplicasToDirsRequest()
 	req.BrokerID, req.BrokerEpoch = n.me(), n.control.BrokerEpoch()
-	dir := kmsg.NewAssignReplicasToDirsRequestDirectory()
-	dir.ID = lostDir
-	for id, partitions := range lost {
-		topic := kmsg.NewAssignReplicasToDirsRequestDirectoryTopic()
-		topic.TopicID = id
-		for _, index := range partitions {
-			p := kmsg.NewAssignReplicasToDirsRequestDirectoryTopicPartition()
-			p.Partition = index
-			topic.Partitions = append(topic.Partitions, p)
-		}
-		dir.Topics = append(dir.Topics, topic)
-	}
-	req.Directories = append(req.Directories, dir)
+	req.Directories = directories(lost)
 	answer, err := n.control.Ask(ctx, req)
 	if err != nil {
 		return err
@@ -105,4 +152,62 @@ func (n *clusterNode) tellLostOnce(ctx context.Context, lost map[protocol.TopicI
 		return fmt.Errorf("the active controller answered with %T: %w", answer, kerr.UnknownServerError)
 	}
 	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+// directories says by folder which replicas lie there.
+func directories(lost map[replicaID]dirID) (all []kmsg.AssignReplicasToDirsRequestDirectory) {
+	byDir := map[dirID]map[protocol.TopicID][]kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{}
+	for id, dir := range lost {
+		if byDir[dir] == nil {
+			byDir[dir] = map[protocol.TopicID][]kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{}
+		}
+		p := kmsg.NewAssignReplicasToDirsRequestDirectoryTopicPartition()
+		p.Partition = id.partition
+		byDir[dir][id.topic] = append(byDir[dir][id.topic], p)
+	}
+	for id, topics := range byDir {
+		dir := kmsg.NewAssignReplicasToDirsRequestDirectory()
+		dir.ID = id
+		for id, partitions := range topics {
+			topic := kmsg.NewAssignReplicasToDirsRequestDirectoryTopic()
+			topic.TopicID, topic.Partitions = id, partitions
+			dir.Topics = append(dir.Topics, topic)
+		}
+		all = append(all, dir)
+	}
+	return all
+}
+
+// heal hears of a replica that is damaged, or was, and sees to its next step towards a
+// sound log; see [replica.Repair].
+func (n *clusterNode) heal(p *replica.Partition) {
+	img := n.broker.view.Image()
+	t, found := img.TopicByID(p.TopicID)
+	if !found || int(p.Partition) >= len(t.Partitions) {
+		return
+	}
+	id := replicaID{topic: p.TopicID, partition: p.Partition}
+	switch p.Repair(assignmentOf(&t.Partitions[p.Partition], n.needsInSync(img, t)), n.me()) {
+	case replica.Leave:
+		if n.lost.ails(id, controller.DamagedDir, time.Now()) {
+			n.broker.logger.Warn("a replica is damaged; it leaves the ISR, to be copied anew from another broker", "partition", p.String())
+		}
+	case replica.Return:
+		if n.lost.ails(id, p.Log().Dir().ID(), time.Now()) {
+			n.broker.logger.Info("a replica that was damaged has been copied anew", "partition", p.String(), "offset", p.Log().End())
+		}
+	case replica.Sound:
+		n.lost.sound(id)
+	case replica.Hopeless, replica.Copying:
+	}
+}
+
+// needsInSync is a topic's min.insync.replicas, 1 where its configuration cannot be
+// read.
+func (n *clusterNode) needsInSync(img *metadata.Image, t *metadata.Topic) int {
+	c, err := n.broker.config.Topic(img.BrokerConfig(n.me()), img.Config(metadata.TopicResource(t.Name)))
+	if err != nil {
+		return 1
+	}
+	return c.MinInsyncReplicas
 }

@@ -14,8 +14,9 @@ type Assignment struct {
 	PartitionEpoch int32 // counts all changes of what the controller says
 	Replicas       []int32
 	ISR            []int32
-	MinISR         int  // min.insync.replicas, at most the replicas there are
-	Recovering     bool // the leader was elected though records may be missing from its log
+	MinISR         int     // min.insync.replicas, at most the replicas there are
+	Recovering     bool    // the leader was elected though records may be missing from its log
+	Offline        []int32 // replicas on brokers that are up, which count for nothing: their disk does not keep them
 }
 
 // alone is the assignment of a partition that has one replica.

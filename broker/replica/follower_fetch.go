@@ -1,11 +1,14 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/log"
 )
 
@@ -65,7 +68,8 @@ func (p *Partition) FetchAsFollower(f FollowerFetch) (FollowerAnswer, error) {
 // readFor reads what a follower asks for into memory. A region of the file would
 // not do: what lies above the high watermark may be truncated and written anew
 // before it is sent. What was read before [leadership.fetchedBy] finds that the
-// term lasts is what this leader has.
+// term lasts is what this leader has. What was committed some time ago is verified: a
+// follower that is offered damage would ask for it again and again.
 func (p *Partition) readFor(f FollowerFetch) ([]byte, error) {
 	slice, err := p.log.Read(f.Offset, f.MaxBytes, p.log.End(), f.AtLeastOne)
 	if err != nil || slice.Len == 0 {
@@ -77,10 +81,36 @@ func (p *Partition) readFor(f FollowerFetch) ([]byte, error) {
 		memory = func(bytes int) []byte { return make([]byte, bytes) }
 	}
 	records := memory(slice.Len)
-	if n, err := slice.File.ReadAt(records, slice.Off); n < slice.Len {
+	n, err := slice.File.ReadAt(records, slice.Off)
+	switch {
+	case n < slice.Len && !errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("read %d bytes of %s, got %d: %w: %w", slice.Len, p, n, err, kerr.KafkaStorageError)
+	case n == slice.Len && f.Offset >= p.HighWatermark():
+		return records, nil // it was just written; and the follower verifies it
+	}
+	if err := verifyAll(records[:n], slice.Len); err != nil {
+		p.log.Examine(slice)
+		return nil, fmt.Errorf("read %s from offset %d: %w: %w", p, f.Offset, err, kerr.CorruptMessage)
 	}
 	return records, nil
+}
+
+// verifyAll verifies batches, which should be so many bytes.
+func verifyAll(records []byte, size int) error {
+	if len(records) < size {
+		return fmt.Errorf("%d bytes are missing", size-len(records))
+	}
+	for len(records) > 0 {
+		batch, rest, err := record.Next(records)
+		if err == nil {
+			err = batch.Verify()
+		}
+		if err != nil {
+			return err
+		}
+		records = rest
+	}
+	return nil
 }
 
 // Diverges compares the last epoch that a reader has, which has read up to offset,

@@ -3,7 +3,6 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,6 +16,7 @@ type following struct {
 	partition *Partition
 	leader    int32
 	epoch     int32
+	took      bool // the log may have taken records in this term; guarded by the partition's role
 }
 
 // errPast says that an answer was asked for in a term that has ended, or at a
@@ -51,29 +51,6 @@ func (p *Partition) follow(a Assignment) *following {
 	p.role.Unlock()
 	p.answer(before)
 	return f
-}
-
-// repair takes back everything from the first damaged record on, so that it is
-// copied anew, and returns that offset, -1 where there is none. What stands behind it
-// may be all that is left of committed records: so this is done only where the ISR
-// is large enough without this node, and before its log takes anything, while the
-// leader knows of nothing that it has.
-func (f *following) repair(a Assignment, node int32) (from int64, err error) {
-	p := f.partition
-	p.role.Lock()
-	defer p.role.Unlock()
-	if p.took || !f.current() {
-		return -1, nil
-	}
-	p.took = true
-	if slices.Contains(a.ISR, node) || len(a.ISR) < max(1, a.MinISR) {
-		return -1, nil
-	}
-	from, damaged, err := p.log.DamagedFrom()
-	if err != nil || !damaged {
-		return -1, err
-	}
-	return from, f.truncateTo(from)
 }
 
 // position returns where to fetch from. It is not ready while the log has more than
@@ -160,6 +137,7 @@ func (f *following) learn(highWatermark, logStart int64) error {
 func (f *following) truncate(leader EpochEnd) error {
 	l := f.partition.log
 	epoch, end := l.EndOffsetForEpoch(leader.Epoch)
+	f.partition.missing.Store(min(f.partition.missing.Load(), end))
 	switch {
 	case epoch < 0:
 		return fmt.Errorf("%s diverges in leader epoch %d, which it does not know: %w", f.partition, leader.Epoch, kerr.UnknownServerError)

@@ -77,25 +77,28 @@ func TestFollowerTakesNothingTwice(t *testing.T) {
 
 // A replica whose log is damaged copies it anew from the first damaged record on, but
 // only where it may hold nothing that is missed elsewhere: others are in sync, it is
-// not, and its log took nothing yet.
+// not, and its log took nothing yet in this term.
 func TestRepair(t *testing.T) {
 	for name, c := range map[string]struct {
-		isr      []int32
-		minISR   int
-		ledSince bool
-		want     int64
+		isr     []int32
+		offline []int32
+		minISR  int
+		took    bool
+		want    int64
 	}{
-		"others are in sync":           {isr: []int32{1, 3}, minISR: 2, want: 1},
-		"too few are":                  {isr: []int32{1}, minISR: 2, want: 3},
-		"it counts as in sync":         {isr: []int32{1, 2}, minISR: 2, want: 3},
-		"it has led since it was open": {isr: []int32{1, 3}, minISR: 2, ledSince: true, want: 3},
+		"others are in sync":             {isr: []int32{1, 3}, minISR: 2, want: 1},
+		"too few are":                    {isr: []int32{1}, minISR: 2, want: 3},
+		"it counts as in sync":           {isr: []int32{1, 2}, minISR: 2, want: 3},
+		"the other is damaged too":       {isr: []int32{1}, offline: []int32{2, 3}, minISR: 2, want: 1},
+		"it took something in this term": {isr: []int32{1, 3}, minISR: 2, took: true, want: 3},
 	} {
 		p := NewSet().AddReplica(openDamaged(t))
-		a := Assignment{Leader: 1, LeaderEpoch: 5, Replicas: []int32{1, 2, 3}, ISR: c.isr, MinISR: c.minISR}
-		if c.ledSince {
-			p.lead(Assignment{Leader: 2, LeaderEpoch: 4, Replicas: a.Replicas, ISR: a.Replicas, MinISR: 1}, 2, isrRules{}, nil)
-		}
-		if _, err := p.follow(a).repair(a, 2); err != nil || p.log.End() != c.want {
+		a := Assignment{Leader: 1, LeaderEpoch: 5, Replicas: []int32{1, 2, 3}, ISR: c.isr, Offline: c.offline, MinISR: c.minISR}
+		// What it did in a term before is known to nobody in this one.
+		p.lead(Assignment{Leader: 2, LeaderEpoch: 4, Replicas: a.Replicas, ISR: a.Replicas, MinISR: 1}, 2, isrRules{}, nil)
+		f := p.follow(a)
+		f.took = c.took
+		if _, err := f.repair(a, 2); err != nil || p.log.End() != c.want {
 			t.Errorf("%s: the log ends at %d, want %d (%v)", name, p.log.End(), c.want, err)
 		}
 	}

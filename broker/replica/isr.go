@@ -206,7 +206,7 @@ func isOneOf(err error, of ...*kerr.Error) bool {
 // is committed, and all that stood in the log when this node began to lead: before
 // that its high watermark may lag behind what was committed.
 func (s *isr) expand(id int32, f *follower, now time.Time) *proposal {
-	if s.proposal != nil || now.Before(s.rest) || slices.Contains(s.agreed.ISR, id) ||
+	if s.proposal != nil || now.Before(s.rest) || slices.Contains(s.agreed.ISR, id) || slices.Contains(s.agreed.Offline, id) ||
 		f.end < max(s.highWatermark, s.epochStart) || !s.rules.Eligible(id, f.brokerEpoch) {
 		return nil
 	}
@@ -266,7 +266,7 @@ func (s *isr) mayBeInSync(id int32) bool {
 }
 
 func (s *isr) joining(id int32, f *follower, now time.Time) bool {
-	return !f.caughtUp.IsZero() && now.Sub(f.caughtUp) <= s.rules.LagMax && s.rules.Eligible(id, f.brokerEpoch)
+	return !f.caughtUp.IsZero() && !slices.Contains(s.agreed.Offline, id) && now.Sub(f.caughtUp) <= s.rules.LagMax && s.rules.Eligible(id, f.brokerEpoch)
 }
 
 // underMinISR reports whether acks=all cannot be had.

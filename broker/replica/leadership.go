@@ -45,7 +45,6 @@ func (p *Partition) lead(a Assignment, node int32, rules isrRules, propose propo
 		return p.leading.Load()
 	}
 	before := p.endTerm(a.LeaderEpoch)
-	p.took = true
 	p.log.BeginEpoch(a.LeaderEpoch)
 	own := p.ends()
 	lead := &leadership{

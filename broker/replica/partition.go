@@ -49,8 +49,10 @@ type Partition struct {
 	replicaPolls  wait.Polls // of followers: woken when the log grows
 	flushes       wait.Polls // of the fetcher: woken when more is committed here
 
+	mended  atomic.Bool  // some of the log was taken back because it was damaged
+	missing atomic.Int64 // up to where it is to be copied anew until it counts again
+
 	role sync.Mutex
-	took bool // the log may have taken records since it was opened; guarded by role
 	// Changed with role held; read at any time.
 	leaderEpoch atomic.Int32
 	leading     atomic.Pointer[leadership] // nil: another leads

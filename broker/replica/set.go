@@ -25,6 +25,7 @@ type Set struct {
 	byID   map[protocol.TopicID]*topic
 	failed func(*Partition) // hears of each partition whose log failed; nil: nobody does
 	told   map[*Partition]bool
+	ails   func(*Partition) // hears of each partition that is damaged; nil: nobody does
 }
 
 type topic struct {
@@ -224,7 +225,8 @@ func (s *Set) Offline() int {
 }
 
 // Run answers produces whose time-out passed with REQUEST_TIMED_OUT, and those
-// whose log failed with KAFKA_STORAGE_ERROR, until ctx ends.
+// whose log failed with KAFKA_STORAGE_ERROR, and tells of replicas that ail, until ctx
+// ends.
 func (s *Set) Run(ctx context.Context) error {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
@@ -244,6 +246,8 @@ func (s *Set) expire(now time.Time) {
 		if err := p.log.Failed(); err != nil {
 			p.fail(fmt.Errorf("%s: %w: %w", p, err, kerr.KafkaStorageError))
 			s.tellFailed(p)
+		} else if p.Ails() {
+			s.tellAils(p)
 		}
 	}
 }
@@ -253,6 +257,23 @@ func (s *Set) OnFailed(fn func(*Partition)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed, s.told = fn, map[*Partition]bool{}
+}
+
+// OnAiling lets fn hear again and again, from [Set.Run], of each partition that is
+// damaged or was, until [Partition.Repair] says that it is sound.
+func (s *Set) OnAiling(fn func(*Partition)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ails = fn
+}
+
+func (s *Set) tellAils(p *Partition) {
+	s.mu.RLock()
+	tell := s.ails
+	s.mu.RUnlock()
+	if tell != nil {
+		tell(p)
+	}
 }
 
 func (s *Set) tellFailed(p *Partition) {

@@ -29,6 +29,7 @@ type draft struct {
 	active   func(id int32) bool
 	suspect  []int32 // may lack acknowledged records from here on
 	emptied  []int32 // have lost a disk: nothing that they had counts
+	anew     bool    // a new leader epoch is to begin in any case
 
 	leader int32
 }
@@ -52,11 +53,11 @@ func (d *draft) finish() (metadata.Partition, bool) {
 		Leader: d.leader, LeaderEpoch: d.was.LeaderEpoch, PartitionEpoch: d.was.PartitionEpoch, Recovering: d.recovers,
 		Replicas: d.replicas, ISR: d.isr, Unsettled: metadata.NewUnsettled(d.state),
 	}
-	if next.Equal(d.was) {
+	if next.Equal(d.was) && !d.anew {
 		return next, false
 	}
 	next.PartitionEpoch++
-	if next.Leader != d.was.Leader || !containsAll(next.Replicas, d.was.Replicas) {
+	if d.anew || next.Leader != d.was.Leader || !containsAll(next.Replicas, d.was.Replicas) {
 		next.LeaderEpoch++ // so that a replica that goes is not fetched from or for any more
 	}
 	return next, true

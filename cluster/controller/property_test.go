@@ -42,7 +42,9 @@ func TestClusterKeepsWhatItAcknowledged(t *testing.T) {
 			"elect dirty":  func(*rapid.T) { m.elect(1) },
 			"balance":      func(*rapid.T) { m.balance() },
 			"config":       func(*rapid.T) { m.config() },
-			"fail log dir": func(*rapid.T) { m.failDir() },
+			"fail log dir": func(*rapid.T) { m.assignDir([16]byte{9}) },
+			"damage":       func(*rapid.T) { m.damage() },
+			"mend":         func(*rapid.T) { m.assignDir([16]byte{}) },
 			"unregister":   func(*rapid.T) { m.unregister(m.broker()) },
 			"leave":        func(*rapid.T) { m.leave(m.broker()) },
 		})
@@ -104,7 +106,7 @@ func (m *model) requireGrowth(was, is *metadata.Partition) {
 	same.LeaderEpoch, same.PartitionEpoch = was.LeaderEpoch, was.PartitionEpoch
 	switch {
 	case is.Equal(was):
-	case same.Equal(was) || is.PartitionEpoch <= was.PartitionEpoch || is.LeaderEpoch < was.LeaderEpoch:
+	case same.Equal(was) && is.LeaderEpoch == was.LeaderEpoch || is.PartitionEpoch <= was.PartitionEpoch || is.LeaderEpoch < was.LeaderEpoch:
 		m.t.Fatalf("from %+v to %+v: the partition epoch does not count changes", was, is)
 	case is.Leader != was.Leader && is.LeaderEpoch <= was.LeaderEpoch:
 		m.t.Fatalf("from %+v to %+v: the leader epoch does not count leaders", was, is)
@@ -349,18 +351,42 @@ func (m *model) config() {
 	m.decide(records)
 }
 
-// failDir says that a partition's log dir on a broker failed.
-func (m *model) failDir() {
+// assignDir says in which log dir a partition lies on a broker; the zero id stands for
+// one that works.
+func (m *model) assignDir(dir [16]byte) {
 	t, i, p := m.partition()
-	id := rapid.SampledFrom(p.Replicas).Draw(m.t, "replica")
+	m.tellDir(t, i, rapid.SampledFrom(p.Replicas).Draw(m.t, "replica"), dir)
+}
+
+func (m *model) tellDir(t *metadata.Topic, i, id int32, dir [16]byte) (done bool) {
 	b, found := m.img.Broker(id)
-	if !found || b.Fenced {
-		return
+	if !found || b.Fenced || dir == [16]byte{} && len(b.LogDirs) == 0 {
+		return false
+	}
+	if dir == [16]byte{} {
+		dir = b.LogDirs[0]
 	}
 	req := kmsg.NewPtrAssignReplicasToDirsRequest()
 	req.BrokerID, req.BrokerEpoch = id, b.Epoch
-	req.Directories = []kmsg.AssignReplicasToDirsRequestDirectory{{ID: [16]byte{9}, Topics: []kmsg.AssignReplicasToDirsRequestDirectoryTopic{
+	req.Directories = []kmsg.AssignReplicasToDirsRequestDirectory{{ID: dir, Topics: []kmsg.AssignReplicasToDirsRequestDirectoryTopic{
 		{TopicID: t.ID, Partitions: []kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{{Partition: i}}}}}}
-	records, _ := (&Controller{}).AssignReplicasToDirs(m.img, req, m.in)
+	records, resp := (&Controller{}).AssignReplicasToDirs(m.img, req, m.in)
 	m.decide(records)
+	return resp.Directories[0].Topics[0].Partitions[0].ErrorCode == 0
+}
+
+// damage finds a replica damaged. Where the controller lets it go, it takes back what
+// it held from some place on: so nothing may rely on it, and no fetch of before may
+// count, which the leader epoch tells.
+func (m *model) damage() {
+	t, i, p := m.partition()
+	id, before := rapid.SampledFrom(p.Replicas).Draw(m.t, "replica"), p.LeaderEpoch
+	if !m.tellDir(t, i, id, DamagedDir) {
+		return
+	}
+	if t, _ := m.img.Topic(t.Name); t.Partitions[i].LeaderEpoch == before {
+		m.t.Fatalf("no leader epoch began: %s", describe(&t.Partitions[i]))
+	}
+	at := holding{place{t.ID, i}, id}
+	m.held[at] = rapid.IntRange(0, m.held[at]).Draw(m.t, "held")
 }

@@ -29,7 +29,7 @@ import (
 //	isr NAME P B/B [by=ID] [leader-epoch=N] [epoch=N] [broker-epoch=N] [recovering]
 //	elect preferred|unclean NAME P | balance | leaderless
 //	move NAME P B/B | cancel NAME P | moves
-//	failed ID DIR NAME P | unregister ID | set NAME KEY=VALUE ("-" for all brokers)
+//	lies ID DIR|damaged NAME P | unregister ID | set NAME KEY=VALUE ("-" for all brokers)
 //	leave ID/ID moves=N           plans and begins a decommission
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
@@ -115,8 +115,8 @@ func (s *story) tell(line []string) {
 		s.move(plain)
 	case "moves":
 		s.printMoves()
-	case "failed":
-		s.failed(plain)
+	case "lies":
+		s.lies(plain)
 	case "unregister":
 		records, resp := c.UnregisterBroker(s.img, &kmsg.UnregisterBrokerRequest{BrokerID: id()}, s.in)
 		s.answered(resp.ErrorCode, resp.ErrorMessage)
@@ -331,12 +331,16 @@ func (s *story) printMoves() {
 	}
 }
 
-func (s *story) failed(plain []string) {
+func (s *story) lies(plain []string) {
 	t, index, _ := s.find(plain[2:])
+	dir := DamagedDir
+	if plain[1] != "damaged" {
+		dir = dirID(number(s.t, plain[1]))
+	}
 	b, _ := s.img.Broker(number(s.t, plain[0]))
 	req := kmsg.NewPtrAssignReplicasToDirsRequest()
 	req.BrokerID, req.BrokerEpoch = b.ID, b.Epoch
-	req.Directories = []kmsg.AssignReplicasToDirsRequestDirectory{{ID: dirID(number(s.t, plain[1])), Topics: []kmsg.AssignReplicasToDirsRequestDirectoryTopic{
+	req.Directories = []kmsg.AssignReplicasToDirsRequestDirectory{{ID: dir, Topics: []kmsg.AssignReplicasToDirsRequestDirectoryTopic{
 		{TopicID: t.ID, Partitions: []kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{{Partition: index}}}}}}
 	records, resp := (&Controller{}).AssignReplicasToDirs(s.img, req, s.in)
 	s.answered(resp.Directories[0].Topics[0].Partitions[0].ErrorCode, nil)

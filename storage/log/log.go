@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type Log struct {
 	bookmarks     bookmarks
 	failed        atomic.Pointer[error]
 	refusing      atomic.Bool // the disk did not take the last append
+	suspect       atomic.Bool // damage was found since it was known that there is none
 	closed        atomic.Bool // set under mu: nothing is appended any more
 	deleted       atomic.Bool // set under mu and snapshotMu: the files go, and their names may be another log's
 
@@ -141,6 +143,26 @@ func (l *Log) Failed() error {
 		return *err
 	}
 	return nil
+}
+
+// Damaged reports whether damage is known. It may be asked often.
+func (l *Log) Damaged() bool {
+	if !l.suspect.Load() {
+		return false
+	}
+	l.suspect.Store(false) // first: what is found from here on is not forgotten
+	is := slices.ContainsFunc(*l.segments.Load(), func(s *segment) bool { return s.damage.any() && s.next.Load() > l.Start() })
+	if is {
+		l.suspect.Store(true)
+	}
+	return is
+}
+
+// note notes a damaged stretch of a segment, see [damage.add].
+func (l *Log) note(s *segment, at stretch, cuts int) (fresh bool) {
+	fresh = s.damage.add(at, cuts)
+	l.suspect.Store(true)
+	return fresh
 }
 
 // fail takes the log out of use: what its files hold is no longer known. What

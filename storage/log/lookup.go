@@ -69,7 +69,7 @@ func (l *Log) searchTime(s *segment, timestamp, upTo int64) (found TimestampOffs
 		if header.MaxTimestamp() < timestamp {
 			return nil
 		}
-		batch, err := s.readBatch(at, size)
+		batch, err := l.readBatch(s, at, size)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (l *Log) maxTimestamp(upTo int64) (TimestampOffset, bool, error) {
 	if err != nil || !found {
 		return TimestampOffset{}, false, err
 	}
-	batch, err := newest.readBatch(position, size)
+	batch, err := l.readBatch(newest, position, size)
 	if err != nil {
 		return TimestampOffset{}, false, err
 	}

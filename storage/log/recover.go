@@ -145,7 +145,7 @@ func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, l
 	}
 	l.logger.Error("a stretch of a segment is damaged; its records are lost, what follows is kept",
 		"partition", l.String(), "file", s.records.name, "position", at, "bytes", until-at, "offset", s.next.Load(), "err", why)
-	s.damage.add(stretch{from: at, to: until}, s.damage.asOf())
+	l.note(s, stretch{from: at, to: until}, s.damage.asOf())
 	l.dir.observe.Damaged(l.TopicPartition)
 	s.unindexed = int64(l.Config().IndexIntervalBytes) + 1 // an entry right behind the damage leads readers past it
 	scan.at = until

@@ -65,7 +65,22 @@ func (l *Log) verifySegment(ctx context.Context, s *segment, to int64, cuts int,
 	defer s.records.release()
 	scan := newScanner(file, 0, to, s.base)
 	scan.sparse = l.Config().Compact
-	for paid := int64(0); ; {
+	return l.verify(ctx, s, scan, to, cuts, rate)
+}
+
+// Examine reads what a slice names from the disk once more, verifies it, and notes
+// what is damaged, for who has found that it is.
+func (l *Log) Examine(slice Slice) {
+	s, cuts := slice.segment, slice.segment.damage.asOf()
+	to := slice.Off + int64(slice.Len)
+	scan := newScanner(slice.File, slice.Off, to, s.base)
+	scan.sparse = true                                       // where in the segment it begins is not known by its offset
+	_ = l.verify(context.Background(), s, scan, to, cuts, 0) // it has no error but that of its context
+}
+
+// verify does what [Log.verifySegment] says from where a scanner is on.
+func (l *Log) verify(ctx context.Context, s *segment, scan *scanner, to int64, cuts int, rate int64) error {
+	for paid := scan.at; ; {
 		_, err := scan.next()
 		if errors.Is(err, errEnd) {
 			return nil
@@ -93,9 +108,9 @@ func (l *Log) noteDamage(s *segment, scan *scanner, to int64, cuts int, why erro
 	if !scan.resume() {
 		scan.at = to
 	}
-	if s.damage.add(stretch{from: from, to: scan.at}, cuts) {
+	if l.note(s, stretch{from: from, to: scan.at}, cuts) {
 		l.dir.observe.Damaged(l.TopicPartition)
-		l.logger.Error("a scrub found damage; readers of these records are answered with CORRUPT_MESSAGE",
+		l.logger.Error("a segment is damaged; readers of these records are answered with CORRUPT_MESSAGE",
 			"partition", l.String(), "file", s.records.name, "position", from, "bytes", scan.at-from, "err", fmt.Errorf("verify: %w", why))
 		l.rememberDamage()
 	}

@@ -363,13 +363,13 @@ func (s *segment) batchEnd(from, to int64) (end int64, err error) {
 	return end, err
 }
 
-// readBatch returns the whole batch at position in memory of its own, verified. What
-// is wrong with it is noted.
-func (s *segment) readBatch(position, to int64) (record.Batch, error) {
+// readBatch returns the whole batch at position of s in memory of its own, verified.
+// What is wrong with it is noted.
+func (l *Log) readBatch(s *segment, position, to int64) (record.Batch, error) {
 	cuts := s.damage.asOf()
 	batch, size, err := s.tryBatch(position, to)
 	if errors.Is(err, kerr.CorruptMessage) {
-		s.damage.add(stretch{position, position + size}, cuts)
+		l.note(s, stretch{position, position + size}, cuts)
 	}
 	return batch, err
 }

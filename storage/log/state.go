@@ -258,7 +258,7 @@ func (l *Log) replayBatch(s *segment, header record.Batch, at, now int64) error 
 		l.producers.update(header, now)
 		return nil
 	}
-	whole, err := s.readBatch(at, s.size.Load())
+	whole, err := l.readBatch(s, at, s.size.Load())
 	if err != nil {
 		l.logger.Error("the end of a transaction cannot be read", "partition", l.String(), "err", err)
 		return nil

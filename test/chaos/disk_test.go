@@ -215,8 +215,8 @@ var damages = []damage{
 	{"index-gone", func(t *testing.T, folder string) { remove(t, folder, "*.index") }, written, false, "rebuilding the indexes"},
 	{"timeindex-gone", func(t *testing.T, folder string) { remove(t, folder, "*.timeindex") }, written, false, "rebuilding the indexes"},
 	{"index-cut", func(t *testing.T, folder string) { cut(t, segmentFile(folder, 3, "index"), 5) }, written, false, "rebuilding the indexes"},
-	{"bits-flipped", func(t *testing.T, folder string) { flip(t, segmentFile(folder, 5, "log")) }, 5*perSegment + 5*perBatch, true, "a scrub found damage"},
-	{"segment-cut", func(t *testing.T, folder string) { cut(t, segmentFile(folder, 7, "log"), 1000) }, 8*perSegment - perBatch, true, "a scrub found damage"},
+	{"bits-flipped", func(t *testing.T, folder string) { flip(t, segmentFile(folder, 5, "log")) }, 5*perSegment + 5*perBatch, true, "a segment is damaged; readers"},
+	{"segment-cut", func(t *testing.T, folder string) { cut(t, segmentFile(folder, 7, "log"), 1000) }, 8*perSegment - perBatch, true, "a segment is damaged; readers"},
 	{"snapshots-gone", func(t *testing.T, folder string) { remove(t, folder, "*.snapshot") }, written, false, ""},
 }
 
