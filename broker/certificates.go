@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/cluster/peer"
@@ -55,6 +56,9 @@ func (b *Broker) dialer(name string) transport.Dial {
 // lane says.
 func (b *Broker) dialLane() func(ctx context.Context, lane peer.Lane, addr string) (net.Conn, error) {
 	toBroker, toController := b.dialer(b.config.InterBrokerListener), b.dialer(b.config.ControllerListenerNames[0])
+	if b.config.InterBrokerListener == "" {
+		toBroker = b.dialAdvertised
+	}
 	return func(ctx context.Context, lane peer.Lane, addr string) (net.Conn, error) {
 		switch lane {
 		case peer.LaneQuorum, peer.LaneControl, isrLane, observeLane:
@@ -62,4 +66,28 @@ func (b *Broker) dialLane() func(ctx context.Context, lane peer.Lane, addr strin
 		}
 		return toBroker(ctx, "tcp", addr)
 	}
+}
+
+// dialAdvertised connects to a broker's listener where this node, a controller that is
+// no broker, has none of that name: the broker says by what it speaks.
+func (b *Broker) dialAdvertised(ctx context.Context, network, addr string) (net.Conn, error) {
+	for other := range b.view.Image().Brokers() {
+		for _, e := range other.Endpoints {
+			if net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))) == addr && e.SecurityProtocol != 0 {
+				return b.dialer(b.secretsFor(e.Listener))(ctx, network, addr)
+			}
+		}
+	}
+	return b.dialer("")(ctx, network, addr)
+}
+
+// secretsFor is the listener here whose keys are shown to brokers' listeners of that
+// name, empty where this node has no keys.
+func (b *Broker) secretsFor(listener string) string {
+	for _, name := range []string{listener, b.config.ControllerListenerNames[0]} {
+		if b.secured[name] != nil {
+			return name
+		}
+	}
+	return ""
 }

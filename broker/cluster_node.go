@@ -322,11 +322,15 @@ func (n *clusterNode) local() control.LocalController {
 	return n.active
 }
 
-// watch keeps a connection to each of the nodes, to hear when one ends.
+// watch keeps a connection to each of the nodes, to hear when one ends. Those that want
+// TLS from a node without keys are missed when their session ends.
 func (n *clusterNode) watch(targets []active.Target) {
 	all := make([]peer.Target, 0, len(targets))
 	for _, t := range targets {
-		all = append(all, peer.Target{Node: t.Node, Addr: t.Addr, Lane: peer.LaneWatch})
+		if t.Endpoint.SecurityProtocol != 0 && n.broker.secretsFor(t.Endpoint.Listener) == "" {
+			continue
+		}
+		all = append(all, peer.Target{Node: t.Node, Addr: t.Addr(), Lane: peer.LaneWatch})
 	}
 	n.peers.Watch(all)
 }

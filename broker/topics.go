@@ -132,11 +132,16 @@ func (b *Broker) register() error {
 	return err
 }
 
-// advertised is where clients and brokers reach this one.
+// advertised is where clients and brokers reach this one, the listener for other nodes
+// first: by that a controller finds it which is no broker.
 func (b *Broker) advertised() []metadata.Endpoint {
 	var all []metadata.Endpoint
 	for _, e := range b.config.AdvertisedListeners {
-		all = append(all, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e), SecurityProtocol: b.protocol(e.Listener)})
+		at := len(all)
+		if e.Listener == b.config.InterBrokerListener {
+			at = 0
+		}
+		all = slices.Insert(all, at, metadata.Endpoint{Listener: e.Listener, Host: e.Host, Port: b.port(e), SecurityProtocol: b.protocol(e.Listener)})
 	}
 	return all
 }

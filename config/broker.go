@@ -19,7 +19,7 @@ type Broker struct {
 	Rack                string
 	Listeners           []Endpoint // to bind, for clients and brokers; none where the node is no broker
 	AdvertisedListeners []Endpoint // to be reached
-	InterBrokerListener string     // the one of them that brokers use
+	InterBrokerListener string     // the one of them that brokers use; empty at a controller alone that is not told it
 	HTTPListener        string     // host:port, empty for none
 	LogDirs             []string
 	MetadataLogDir      string // the folder of the cluster's metadata, mostly the first of LogDirs

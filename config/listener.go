@@ -84,6 +84,7 @@ func (b *Broker) fillListeners() error {
 	}
 	b.Listeners = without(bound, b.ControllerListenerNames)
 	if !b.Roles.Broker {
+		b.InterBrokerListener = strings.ToUpper(b.value("inter.broker.listener.name"))
 		return b.checkControllerAlone()
 	}
 	if len(b.Listeners) == 0 {

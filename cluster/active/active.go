@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -71,10 +73,15 @@ type Quorum interface {
 	Observe(fn func(*metadata.Image, *metadata.Delta)) *metadata.Image
 }
 
-// Target is a broker to which a connection is to be kept.
+// Target is a broker to which a connection is to be kept, and where.
 type Target struct {
-	Node int32
-	Addr string
+	Node     int32
+	Endpoint metadata.Endpoint
+}
+
+// Addr is where the broker is reached, as host:port.
+func (t Target) Addr() string {
+	return net.JoinHostPort(t.Endpoint.Host, strconv.Itoa(int(t.Endpoint.Port)))
 }
 
 // Deps is what an active controller uses.

@@ -2,9 +2,7 @@ package active
 
 import (
 	"context"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -177,10 +175,11 @@ func (t *term) watch() {
 	listener := t.active.deps.Inputs().Config.InterBrokerListener
 	var targets []Target
 	for b := range t.image().Live() {
-		at := slices.IndexFunc(b.Endpoints, func(e metadata.Endpoint) bool { return e.Listener == listener })
+		// A controller that is no broker need not know the name; a broker tells the
+		// listener for other nodes first.
+		at := slices.IndexFunc(b.Endpoints, func(e metadata.Endpoint) bool { return e.Listener == listener || listener == "" })
 		if b.ID != t.active.config.Node && at >= 0 {
-			e := b.Endpoints[at]
-			targets = append(targets, Target{Node: b.ID, Addr: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))})
+			targets = append(targets, Target{Node: b.ID, Endpoint: b.Endpoints[at]})
 		}
 	}
 	if !slices.Equal(targets, t.watched) {

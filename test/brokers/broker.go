@@ -33,7 +33,10 @@ type Broker struct {
 type Options struct {
 	Dir      string            // its folder; data and output go below it
 	Settings map[string]string // server.properties keys over the ones a test broker needs
-	Java     []string          // options of Apache Kafka's JVM; nil are those of a small heap
+	// Controllers are how many nodes of a cluster are controllers and no brokers; with none
+	// all brokers are controllers.
+	Controllers int
+	Java        []string // options of Apache Kafka's JVM; nil are those of a small heap
 }
 
 // startLimit bounds how long a broker may take to answer. Apache Kafka needs

@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-// Cluster is several nodes, each of them broker and controller. Its methods, and
-// those of its nodes, are for one goroutine at a time.
+// Cluster is several nodes, each of them broker and controller, or where that was
+// asked for so many controllers apart from the brokers. Its methods, and those of its
+// nodes, are for one goroutine at a time.
 type Cluster struct {
-	Kind  string  // "klamm" or "apache"
-	ID    string  // its cluster id
-	Nodes []*Node // the node with id n is at n-1; those of Join come after
-	Dir   string  // the folder of the nodes' folders
+	Kind        string  // "klamm" or "apache"
+	ID          string  // its cluster id
+	Nodes       []*Node // the brokers: the one with id n is at n-1; those of Join come after
+	Controllers []*Node // those apart from the brokers
+	Dir         string  // the folder of the nodes' folders
 
 	software software
 	quorum   string // controller.quorum.voters
@@ -88,6 +91,9 @@ func ApacheCluster(nodes int, opts Options) (*Cluster, error) {
 
 func newCluster(s software, nodes int, opts Options) (*Cluster, error) {
 	c := &Cluster{Kind: s.name, ID: testClusterID, Dir: opts.Dir, software: s, settings: opts.Settings, java: opts.Java}
+	if opts.Controllers > 0 {
+		return c, c.newApart(nodes, opts.Controllers)
+	}
 	ports, err := freePorts(2 * nodes)
 	if err != nil {
 		return nil, err
@@ -105,6 +111,38 @@ func newCluster(s software, nodes int, opts Options) (*Cluster, error) {
 		c.Nodes = append(c.Nodes, n)
 	}
 	return c, c.each(func(n *Node) error { return n.Format(c.ID) })
+}
+
+// firstApart is the id of the first controller that is no broker.
+const firstApart = 101
+
+// newApart makes the nodes of a cluster whose controllers are no brokers.
+func (c *Cluster) newApart(nodes, controllers int) error {
+	ports, err := freePorts(nodes + controllers)
+	if err != nil {
+		return err
+	}
+	var voters []string
+	for i := range controllers {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", firstApart+i, ports[i]))
+	}
+	c.quorum = strings.Join(voters, ",")
+	for i, port := range ports {
+		if i < controllers {
+			n, err := c.newNode(int32(firstApart+i), "controller", 0, port)
+			if err != nil {
+				return err
+			}
+			c.Controllers = append(c.Controllers, n)
+			continue
+		}
+		n, err := c.newNode(int32(i-controllers+1), "broker", port, 0)
+		if err != nil {
+			return err
+		}
+		c.Nodes = append(c.Nodes, n)
+	}
+	return c.each(func(n *Node) error { return n.Format(c.ID) })
 }
 
 // Join returns one more node, which is a broker and no controller, formatted but
@@ -146,12 +184,18 @@ func (c *Cluster) newNode(id int32, roles string, port, controller int) (*Node, 
 		return nil, err
 	}
 	n := &Node{Broker: b, ID: id, cluster: c, properties: filepath.Join(c.Dir, name+".properties")}
-	listeners := "PLAINTEXT://" + b.Addr
+	var listeners []string
+	if port != 0 {
+		listeners = append(listeners, "PLAINTEXT://"+b.Addr)
+	}
 	if controller != 0 {
 		n.Controller = fmt.Sprintf("127.0.0.1:%d", controller)
-		listeners += ",CONTROLLER://" + n.Controller
+		listeners = append(listeners, "CONTROLLER://"+n.Controller)
 	}
-	settings := merged(merged(c.nodeSettings(n, roles, listeners), c.software.own), c.settings)
+	settings := merged(merged(c.nodeSettings(n, roles, strings.Join(listeners, ",")), c.software.own), c.settings)
+	if port == 0 {
+		delete(settings, "advertised.listeners")
+	}
 	if err := writeProperties(n.properties, settings); err != nil {
 		return nil, err
 	}
@@ -217,7 +261,7 @@ func (n *Node) WipeFor(clusterID string) error {
 
 // Start starts all nodes and returns when each of them knows all.
 func (c *Cluster) Start(ctx context.Context) error {
-	for _, n := range c.Nodes {
+	for _, n := range c.All() {
 		if err := n.Launch(); err != nil {
 			return errors.Join(err, c.Kill())
 		}
@@ -240,14 +284,17 @@ func (c *Cluster) Kill() error { return c.each(func(n *Node) error { return n.Ki
 
 // each does something to all nodes at once.
 func (c *Cluster) each(do func(*Node) error) error {
-	errs := make([]error, len(c.Nodes))
+	errs := make([]error, len(c.All()))
 	var all sync.WaitGroup
-	for i, n := range c.Nodes {
+	for i, n := range c.All() {
 		all.Go(func() { errs[i] = do(n) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
+
+// All are the brokers, and the controllers apart from them.
+func (c *Cluster) All() []*Node { return slices.Concat(c.Controllers, c.Nodes) }
 
 // Seeds are the addresses by which clients find the cluster.
 func (c *Cluster) Seeds() (addrs []string) {
@@ -259,7 +306,7 @@ func (c *Cluster) Seeds() (addrs []string) {
 
 // Node returns the node with that id, nil where there is none.
 func (c *Cluster) Node(id int32) *Node {
-	for _, n := range c.Nodes {
+	for _, n := range c.All() {
 		if n.ID == id {
 			return n
 		}
@@ -281,7 +328,7 @@ func (c *Cluster) Others(than *Node) (others []*Node) {
 // it printed.
 func (c *Cluster) Report() string {
 	var out strings.Builder
-	for _, n := range c.Nodes {
+	for _, n := range c.All() {
 		for _, word := range []string{"level=ERROR", " ERROR ", "FATAL", "panic:"} {
 			lines, _ := n.Lines(word) // what cannot be read has nothing to tell
 			for _, line := range lines[:min(len(lines), 10)] {

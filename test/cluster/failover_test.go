@@ -46,6 +46,31 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// failuresApart are those of a cluster whose controllers are no brokers.
+var failuresApart = []failure{
+	{name: "the leader is killed", limit: allowed.leader, do: killLeader},
+	{name: "the active controller is killed", limit: allowed.controller, do: killController},
+	{name: "the leader and the active controller are killed", limit: allowed.both, do: killBoth},
+	{name: "the leader hangs", limit: allowed.paused, do: pauseLeader},
+	{name: "all brokers are restarted in order", limit: allowed.rolling, do: rollAll},
+}
+
+// TestFailoverApart is TestFailover where the controllers are no brokers.
+func TestFailoverApart(t *testing.T) {
+	for _, f := range failuresApart {
+		t.Run(f.name, func(t *testing.T) {
+			c := startApart(t, nil)
+			tp := createTopic(t, c, "pulse", 1, nil)[0]
+			p := startPulse(t, c, tp, hasty...)
+			wantGap(t, f, p.during(func() { f.do(t, c, tp) }))
+			wakeAll(t, c)
+			p.awaitSteady()
+			p.stop()
+			compareReplicas(t, c)
+		})
+	}
+}
+
 // wantGap says how long nothing was acknowledged, and fails the test where that was
 // too long.
 func wantGap(t *testing.T, f failure, gap time.Duration) {
@@ -77,6 +102,11 @@ func killController(t *testing.T, c *brokers.Cluster, _ protocol.TopicPartition)
 	must(t, controller(t, c).Kill())
 }
 
+func killBoth(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) {
+	killController(t, c, tp)
+	killLeader(t, c, tp)
+}
+
 func pauseLeader(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition) {
 	must(t, leader(t, c, tp).Pause())
 }
@@ -94,10 +124,10 @@ func rollAll(t *testing.T, c *brokers.Cluster, _ protocol.TopicPartition) {
 // wakeAll lets every node run that does not, and waits until all are in sync.
 func wakeAll(t *testing.T, c *brokers.Cluster) {
 	t.Helper()
-	for _, n := range c.Nodes {
+	for _, n := range c.All() {
 		switch {
 		case n.PID() == 0:
-			must(t, n.Start(t.Context()))
+			must(t, n.Launch())
 		case !n.Awake():
 			must(t, n.Continue())
 		}

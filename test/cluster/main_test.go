@@ -54,14 +54,28 @@ func startCluster(t *testing.T, settings map[string]string) *brokers.Cluster {
 	return c
 }
 
+// startApart is startCluster with three controllers apart from three brokers.
+func startApart(t *testing.T, settings map[string]string) *brokers.Cluster {
+	t.Helper()
+	c := makeNodes(t, brokers.Options{Settings: settings, Controllers: nodes})
+	must(t, c.Start(t.Context()))
+	return c
+}
+
 // makeCluster is startCluster without the start.
 func makeCluster(t *testing.T, settings map[string]string) *brokers.Cluster {
 	t.Helper()
+	return makeNodes(t, brokers.Options{Settings: settings})
+}
+
+func makeNodes(t *testing.T, opts brokers.Options) *brokers.Cluster {
+	t.Helper()
+	opts.Dir = t.TempDir()
 	create := brokers.KlammCluster
 	if apache {
 		create = brokers.ApacheCluster
 	}
-	c, err := create(nodes, brokers.Options{Dir: t.TempDir(), Settings: settings})
+	c, err := create(nodes, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
