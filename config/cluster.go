@@ -65,6 +65,9 @@ func ParseVoters(list string) ([]Voter, error) {
 		if slices.ContainsFunc(all, func(other Voter) bool { return other.ID == v.ID }) {
 			return nil, fmt.Errorf("node %d is there twice", v.ID)
 		}
+		if at := slices.IndexFunc(all, func(other Voter) bool { return other.Host == v.Host && other.Port == v.Port }); at >= 0 {
+			return nil, fmt.Errorf("nodes %d and %d are both at %s", all[at].ID, v.ID, v.Address())
+		}
 		all = append(all, v)
 	}
 	return all, nil

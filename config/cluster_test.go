@@ -157,6 +157,7 @@ func TestContradictions(t *testing.T) {
 		{"node 4, which is a controller by process.roles, must be among them", []string{"node.id=4"}},
 		{"node 2, which is no controller by process.roles, must not be among them", []string{broker, "listeners=PLAINTEXT://b:9092"}},
 		{"node 2 is there twice", []string{"controller.quorum.voters=2@a:1,2@b:1"}},
+		{"nodes 2 and 4 are both at a:1", []string{"controller.quorum.voters=2@a:1,3@a:2,4@a:1"}},
 		{"want ID@host:port", []string{"controller.quorum.voters=a:9093"}},
 		{"want ID@host:port", []string{"controller.quorum.voters=-1@a:9093"}},
 		{"missing port in address", []string{"controller.quorum.voters=2@a"}},

@@ -31,7 +31,10 @@ type link struct {
 	place
 	kick chan struct{} // has room for one word that something was changed for the goroutine
 
-	complained string // of a Hello that was refused; the goroutine's own
+	// The goroutine's own.
+	complained string    // of a Hello that was refused
+	missed     time.Time // since when the node cannot be reached, zero: it can
+	toldMissed bool
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -225,10 +228,29 @@ func (l *link) complain(s *session, err error) {
 	}
 	if !errors.As(err, &refusal) || l.complained == refusal.sentence {
 		l.peers.deps.Logger.Debug("cannot connect to a node", "node", l.node, "lane", l.lane, "addr", s.addr, "err", err)
+		l.miss(s, err, time.Now())
 		return
 	}
 	l.complained = refusal.sentence
 	l.peers.deps.Logger.Warn("a node does not take this one for a node of its cluster", "node", l.node, "lane", l.lane, "addr", s.addr, "err", err)
+}
+
+// missedAfter is for how long a voter may not be reached before that is told: longer
+// than a restart takes.
+const missedAfter = 10 * time.Second
+
+// miss tells once of a voter of the quorum that cannot be reached: without a majority
+// of them nothing goes on, and who looks into a log finds here which one, and why.
+func (l *link) miss(s *session, err error, now time.Time) {
+	if l.missed.IsZero() {
+		l.missed = now
+	}
+	if l.lane != LaneQuorum || l.toldMissed || now.Sub(l.missed) < missedAfter {
+		return
+	}
+	l.toldMissed = true
+	l.peers.deps.Logger.Warn("a voter of the quorum cannot be reached; start it, or correct its address (controller.quorum.voters, or klamm quorum remove and add)",
+		"node", l.node, "addr", s.addr, "err", err)
 }
 
 // insecure reports whether TLS is why a connection failed. That a node does not take
@@ -239,7 +261,10 @@ func insecure(err error) bool {
 }
 
 func (l *link) established(s *session) {
-	l.complained = ""
+	if l.toldMissed {
+		l.peers.deps.Logger.Info("a voter of the quorum is reached again", "node", l.node, "addr", s.addr)
+	}
+	l.complained, l.missed, l.toldMissed = "", time.Time{}, false
 	l.peers.deps.Logger.Debug("connected to a node", "node", l.node, "lane", l.lane, "addr", s.addr)
 	if l.peers.deps.Reached != nil {
 		l.peers.deps.Reached(l.node, l.lane)

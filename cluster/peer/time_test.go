@@ -448,3 +448,31 @@ func TestAskingBeforeRun(t *testing.T) {
 		stop()
 	})
 }
+
+// A voter that stays out of reach is named once, with the reason, and not before a
+// restart would be over; and when it is there again.
+func TestAVoterOutOfReachIsNamed(t *testing.T) {
+	inBubble(t, config, func(t *testing.T, h *harness, network *piped) {
+		told := func(what string) int { return strings.Count(h.logged.text(), what) }
+		post := func(times int) {
+			for range times {
+				h.Post(Target{2, "b", LaneQuorum}, &node.ConsensusRequest{Message: []byte("m")})
+				h.Post(Target{3, "c", LaneControl}, &node.ConsensusRequest{Message: []byte("m")})
+				time.Sleep(time.Second)
+			}
+		}
+		post(9)
+		if n := told("cannot be reached"); n != 0 {
+			t.Errorf("told after 9 seconds:\n%s", h.logged.text())
+		}
+		post(20)
+		if n := told(`msg="a voter of the quorum cannot be reached; start it`); n != 1 || told("node=2 addr=b err=") != 1 {
+			t.Errorf("told %d times:\n%s", n, h.logged.text())
+		}
+		network.up("b", &fakeNode{id: 2, handle: echo})
+		post(3)
+		if n := told("is reached again"); n != 1 {
+			t.Errorf("told %d times that it is back:\n%s", n, h.logged.text())
+		}
+	})
+}
