@@ -31,14 +31,14 @@ import (
 // answer anyway.
 func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
 	r.Role = roleOf(req)
+	if follower := followerOf(req); follower >= 0 && h.actsAs(r, follower) {
+		h.fetchAsFollower(r, req, follower)
+		return
+	}
 	session, err := h.sessions.Open(req, r.Received)
 	if err != nil {
 		refused := fetchResponse{version: req.Version, errorCode: errorCode(err)}
 		r.Reply(refused.parts()...)
-		return
-	}
-	if follower := followerOf(req); follower >= 0 && h.actsAs(r, follower) {
-		h.fetchAsFollower(r, req, session)
 		return
 	}
 	f := h.newFetch(r, req, session)

@@ -8,137 +8,148 @@ import (
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/replica"
-	"github.com/klamm-io/klamm/broker/wait"
+	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // followerFetch is a Fetch by which another node copies what this one leads. It
 // reads all that the log has, and acknowledges what lies below its offsets.
 type followerFetch struct {
-	handler *Handler
-	req     *kmsg.FetchRequest
-	session *fetchsession.Fetch
-	led     []*replica.Partition // for each of session.Wanted, nil where refused
-	refused []error
+	handler  *Handler
+	req      *kmsg.FetchRequest
+	follower int32
+	session  *replica.Session
+	answer   []followerAnswer // for each of what the session looks at
+}
+
+// followerAnswer is what one partition says.
+type followerAnswer struct {
+	replica.FollowerAnswer
+	wanted *replica.Wanted
+	copied listener.Memory // holds the records; owned
+	err    error
 }
 
 // fetchAsFollower answers a node that fetches as a replica, whose connection is
 // known to be its own.
-func (h *Handler) fetchAsFollower(r *listener.Request, req *kmsg.FetchRequest, session *fetchsession.Fetch) {
-	f := &followerFetch{
-		handler: h, req: req, session: session,
-		led: make([]*replica.Partition, len(session.Wanted)), refused: make([]error, len(session.Wanted)),
+func (h *Handler) fetchAsFollower(r *listener.Request, req *kmsg.FetchRequest, follower int32) {
+	session, err := h.followers.Open(req, follower, h.findFollowed)
+	if err != nil {
+		refused := fetchResponse{version: req.Version, errorCode: errorCode(err)}
+		r.Reply(refused.parts()...)
+		return
 	}
-	for i := range session.Wanted {
-		f.find(i)
-	}
-	answer, waited := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis) * time.Millisecond))
-	r.Waited(waited)
-	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: f.news(answer)}
+	f := &followerFetch{handler: h, req: req, follower: follower, session: session}
+	r.Waited(f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)))
+	response := fetchResponse{version: req.Version, sessionID: session.ID(), partitions: f.news()}
+	session.Close()
 	r.Reply(response.parts()...)
 }
 
-func (f *followerFetch) find(i int) {
-	w := &f.session.Wanted[i]
-	if f.req.Version >= 13 {
-		_, f.led[i], f.refused[i] = f.handler.replicaByID(w.ID, w.Partition)
-	} else {
-		f.led[i], f.refused[i] = f.handler.replicaOf(w.Topic, w.Partition)
-	}
+// findFollowed is the [replica.Find] of followers.
+func (h *Handler) findFollowed(id protocol.TopicID, partition int32) (*replica.Partition, error) {
+	_, p, err := h.replicaByID(id, partition)
+	return p, err
 }
 
 // readOrWait reads until there are MinBytes, or something else to say, or the
 // deadline has passed.
-func (f *followerFetch) readOrWait(deadline time.Time) (answer []fetchedPartition, waited time.Duration) {
-	answer, enough := f.read()
-	if enough || time.Until(deadline) <= 0 {
-		return answer, 0
+func (f *followerFetch) readOrWait(deadline time.Time) (waited time.Duration) {
+	if f.read() || time.Until(deadline) <= 0 {
+		return 0
 	}
-	poll, began := wait.NewPoll(), time.Now()
-	for _, p := range f.led {
-		if p != nil {
-			p.ReplicaPolls().Add(poll)
-			defer p.ReplicaPolls().Remove(poll)
-		}
-	}
-	timer := time.NewTimer(time.Until(deadline))
+	began := time.Now()
+	timer := time.NewTimer(deadline.Sub(began))
 	defer timer.Stop()
-	for more := true; ; {
-		release(answer)
-		if answer, enough = f.read(); enough || !more {
-			return answer, time.Since(began)
-		}
+	for more := true; more; {
 		select {
-		case <-poll.Woken():
+		case <-f.session.Woken():
 		case <-timer.C:
 			more = false
 		case <-f.handler.serving.Done():
 			more = false
 		}
-	}
-}
-
-// read answers each partition with what is there now.
-func (f *followerFetch) read() (answer []fetchedPartition, enough bool) {
-	answer = make([]fetchedPartition, len(f.led))
-	got, left := 0, int(f.req.MaxBytes)
-	for i := range f.led {
-		answer[i] = f.readPartition(i, left, got == 0)
-		got += len(answer[i].copied.Bytes())
-		left = max(0, left-len(answer[i].copied.Bytes()))
-		enough = enough || answer[i].special()
-	}
-	return answer, enough || got >= int(f.req.MinBytes) || len(f.led) == 0
-}
-
-func (f *followerFetch) readPartition(i, left int, first bool) fetchedPartition {
-	w := &f.session.Wanted[i]
-	told := fetchedPartition{key: w.Key, highWatermark: -1, lastStable: -1, logStart: -1}
-	err := f.refused[i]
-	if err == nil {
-		var a replica.FollowerAnswer
-		img, tp, follower := f.handler.image(), f.led[i].TopicPartition, followerOf(f.req)
-		if !f.handler.throttle.MayRead(img, tp, follower) {
-			left, first = 0, false // what it acknowledges counts all the same
-		}
-		a, err = f.led[i].FetchAsFollower(replica.FollowerFetch{
-			Replica: follower, BrokerEpoch: f.brokerEpoch(), Offset: w.Offset, LogStart: w.LogStart,
-			LeaderEpoch: w.CurrentLeaderEpoch, LastFetchedEpoch: w.LastFetchedEpoch,
-			MaxBytes: min(left, int(w.MaxBytes)), AtLeastOne: first,
-			Memory: func(bytes int) []byte {
-				told.copied = listener.TakeMemory(bytes)
-				return told.copied.Bytes()
-			},
-		})
-		f.handler.throttle.Read(img, tp, follower, len(a.Records))
-		told.highWatermark, told.logStart = a.HighWatermark, a.LogStart
-		if a.Diverging != nil {
-			told.diverging = &divergingEpoch{epoch: a.Diverging.Epoch, end: a.Diverging.Offset}
+		if f.read() {
+			break
 		}
 	}
-	if err != nil {
+	return time.Since(began)
+}
+
+// read answers each partition that has moved with what is there now, and reports
+// whether that is worth answering before the deadline.
+func (f *followerFetch) read() (enough bool) {
+	for i := range f.answer {
+		f.answer[i].copied.Release()
+	}
+	f.answer = f.answer[:0]
+	img, got, left := f.handler.image(), 0, int(f.req.MaxBytes)
+	for _, w := range f.session.Look() {
+		a := f.readPartition(img, w, left, got == 0)
+		got += len(a.Records)
+		left = max(0, left-len(a.Records))
+		enough = enough || a.special()
+		f.answer = append(f.answer, a)
+	}
+	return enough || got >= int(f.req.MinBytes) || f.session.Empty()
+}
+
+func (f *followerFetch) readPartition(img *metadata.Image, w *replica.Wanted, left int, first bool) followerAnswer {
+	told := followerAnswer{wanted: w}
+	tp, throttled := f.throttled(img, w)
+	if throttled {
+		left, first = 0, false // what it acknowledges counts all the same
+	}
+	told.FollowerAnswer, told.err = w.Read(replica.FollowerFetch{
+		MaxBytes: left, AtLeastOne: first,
+		Memory: func(bytes int) []byte {
+			told.copied = listener.TakeMemory(bytes)
+			return told.copied.Bytes()
+		},
+	})
+	if told.err != nil {
 		told.copied.Release()
-		told = fetchedPartition{key: w.Key, errorCode: errorCode(err), highWatermark: -1, lastStable: -1, logStart: -1}
+		return followerAnswer{wanted: w, err: told.err}
 	}
+	f.handler.throttle.Read(img, tp, f.follower, len(told.Records))
 	return told
 }
 
-// brokerEpoch is that of the follower's registration, -1 where it does not say.
-func (f *followerFetch) brokerEpoch() int64 {
-	if f.req.Version >= 15 {
-		return f.req.ReplicaState.Epoch
+// throttled reports whether a partition, which it names, may not be copied now.
+func (f *followerFetch) throttled(img *metadata.Image, w *replica.Wanted) (protocol.TopicPartition, bool) {
+	t, known := img.TopicByID(w.ID)
+	if !known {
+		return protocol.TopicPartition{}, false
 	}
-	return -1
+	tp := protocol.TopicPartition{Topic: t.Name, Partition: w.Partition}
+	return tp, !f.handler.throttle.MayRead(img, tp, f.follower)
 }
 
-// news leaves out what an incremental session need not hear.
-func (f *followerFetch) news(answer []fetchedPartition) []fetchedPartition {
-	kept := answer[:0]
-	for i, a := range answer {
-		told := fetchsession.Answer{HighWatermark: a.highWatermark, LogStart: a.logStart, Records: len(a.copied.Bytes()) > 0, Special: a.special()}
-		if f.session.Keep(i, told) {
-			kept = append(kept, a)
+// special reports whether the partition has something to say besides records.
+func (a *followerAnswer) special() bool { return a.err != nil || a.Diverging != nil }
+
+// news are what the response must name.
+func (f *followerFetch) news() []fetchedPartition {
+	kept := make([]fetchedPartition, 0, len(f.answer))
+	for i := range f.answer {
+		if a := &f.answer[i]; a.wanted.News(a.FollowerAnswer, a.err) {
+			kept = append(kept, a.fetched())
 		}
 	}
-	f.session.Rotate()
 	return kept
+}
+
+// fetched is the answer as the response has it.
+func (a *followerAnswer) fetched() fetchedPartition {
+	told := fetchedPartition{
+		key:        fetchsession.Key{ID: a.wanted.ID, Partition: a.wanted.Partition},
+		lastStable: -1, highWatermark: a.HighWatermark, logStart: a.LogStart, copied: a.copied,
+	}
+	if a.err != nil {
+		told.errorCode, told.highWatermark, told.logStart = errorCode(a.err), -1, -1
+	}
+	if a.Diverging != nil {
+		told.diverging = &divergingEpoch{epoch: a.Diverging.Epoch, end: a.Diverging.Offset}
+	}
+	return told
 }

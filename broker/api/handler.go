@@ -89,7 +89,8 @@ type Handler struct {
 	quorum     *quorum.Quorum
 	controller *controller.Controller
 	partitions *replica.Set
-	sessions   *fetchsession.Cache
+	sessions   *fetchsession.Cache // of consumers
+	followers  *replica.Sessions
 	groups     *shard.Groups
 	txns       *shard.Txns
 	markers    Markers
@@ -118,7 +119,7 @@ type Handler struct {
 func New(d Deps) *Handler {
 	serving, stop := context.WithCancel(context.Background())
 	return &Handler{
-		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions,
+		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions, followers: replica.NewSessions(),
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		apis: clientAPIs, serving: serving, stop: stop,

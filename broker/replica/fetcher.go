@@ -29,12 +29,13 @@ const (
 
 // fetcher copies from one leader node what this node follows it in. One goroutine
 // runs it: it fetches for all partitions at once, appends, waits for the flush,
-// and acknowledges with its next fetch.
+// and acknowledges with its next fetch. Before that it looks only at the partitions
+// that have moved since the last one, or that it put off.
 type fetcher struct {
-	leader  int32
-	r       *Replicator
-	cancel  context.CancelFunc
-	changed chan struct{} // room for one: partitions have come or gone
+	leader int32
+	r      *Replicator
+	cancel context.CancelFunc
+	moves  moves[followed] // woken: partitions have come or gone
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -43,16 +44,21 @@ type fetcher struct {
 	interrupted time.Time          // when one was last given up
 
 	// The goroutine's own.
-	session fetchSession
-	backoff backoff
-	memory  []byte // of the answer to the last fetch
+	session   fetchSession
+	backoff   backoff
+	memory    []byte // of the answer to the last fetch
+	looking   []*followed
+	putOff    map[*followed]time.Time // until when
+	throttled bool                    // some were, at the last look
 }
 
-// followed is a partition that a fetcher copies. Its back-off belongs to the
-// fetcher's goroutine.
+// followed is a partition that a fetcher copies. All but its mover and its term belongs
+// to the fetcher's goroutine.
 type followed struct {
 	term *following
+	mover
 	backoff
+	told position // to the leader, where its session knows the partition
 	// leaveOut says that the next fetch is to be without it: the leader's session then
 	// forgets what it told, which was not heard.
 	leaveOut bool
@@ -71,18 +77,20 @@ func (b *backoff) failed(now time.Time, most time.Duration) {
 }
 
 func newFetcher(leader int32, r *Replicator) *fetcher {
-	return &fetcher{leader: leader, r: r, changed: make(chan struct{}, 1), partitions: map[*Partition]*followed{}}
+	return &fetcher{
+		leader: leader, r: r, moves: newMoves[followed](), partitions: map[*Partition]*followed{},
+		session: newFetchSession(), putOff: map[*followed]time.Time{},
+	}
 }
 
 // add takes a partition in, soon even where a fetch waits for the leader.
 func (f *fetcher) add(term *following) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.partitions[term.partition] = &followed{term: term}
-	select {
-	case f.changed <- struct{}{}:
-	default:
-	}
+	one := &followed{term: term}
+	f.partitions[term.partition] = one
+	f.moves.add(one, &one.mover)
+	f.moves.wake()
 	f.interrupt()
 }
 
@@ -105,19 +113,23 @@ func (f *fetcher) interrupt() {
 func (f *fetcher) remove(p *Partition) (left int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.partitions, p)
+	if one := f.partitions[p]; one != nil {
+		delete(f.partitions, p)
+		f.moves.add(one, &one.mover)
+	}
 	return len(f.partitions)
 }
 
 // run fetches until ctx ends.
 func (f *fetcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		ready, rest := f.ready(time.Now())
-		if len(ready) == 0 {
-			f.sleep(ctx, rest, f.changed)
+		rest := f.look(time.Now())
+		if len(f.session.told) == 0 {
+			f.session.restart() // there is no fetch that could leave out what the leader knows
+			f.sleep(ctx, rest, f.moves.woken)
 			continue
 		}
-		response, err := f.fetch(ctx, ready, rest)
+		response, err := f.fetch(ctx, rest)
 		if err != nil {
 			f.session.restart()
 			if !errors.Is(err, errInterrupted) {
@@ -156,53 +168,90 @@ func (f *fetcher) pause(ctx context.Context, err error) {
 	f.sleep(ctx, f.backoff.last, nil)
 }
 
-// ready returns the partitions to fetch for and what the leader is told of them,
-// and how long it is until another may be.
-func (f *fetcher) ready(now time.Time) (ready map[partitionKey]toldPosition, rest time.Duration) {
+// look lets the session tell the leader where the partitions stand that have moved, and
+// leave out those that are not ready. It returns how long it is until another may be.
+func (f *fetcher) look(now time.Time) (rest time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
-	case <-f.changed: // what has come is seen now
+	case <-f.moves.woken: // what has come is seen now
 	default:
 	}
-	ready, rest = make(map[partitionKey]toldPosition, len(f.partitions)), f.r.config.FetchWait
-	leftOut := false
-	for p, one := range f.partitions {
-		key := partitionKey{id: p.TopicID, partition: p.Partition}
-		wait := one.until.Sub(now)
-		if wait <= 0 {
-			wait = f.r.deps.Throttled(p.TopicPartition)
-		}
-		at, flushed := one.term.position()
-		switch {
-		case !one.term.current():
-		case one.leaveOut || f.session.toldBefore(key, one):
-			one.leaveOut, leftOut, rest = false, true, time.Millisecond
-		case wait > 0:
-			rest = min(rest, wait)
-		case !flushed:
-			rest = min(rest, flushPatience)
-		default:
-			ready[key] = toldPosition{followed: one, position: at}
+	for one, until := range f.putOff {
+		if !until.After(now) {
+			f.moves.add(one, &one.mover)
 		}
 	}
-	if leftOut && len(ready) == 0 {
-		f.session.restart() // there is no fetch that could be without them
+	// Those that rest may be fetched until the quota is used up, by which all are
+	// slowed down.
+	if f.session.isNew() || f.throttled {
+		for _, one := range f.partitions {
+			f.moves.add(one, &one.mover)
+		}
 	}
-	return ready, rest
+	f.throttled = false
+	f.looking = f.moves.take(f.looking[:0])
+	for _, one := range f.looking {
+		one.letGo()
+		delete(f.putOff, one)
+		if until, later := f.lookAt(one, now); later {
+			f.putOff[one] = until
+		}
+	}
+	clear(f.looking)
+	rest = f.r.config.FetchWait
+	for _, until := range f.putOff {
+		rest = min(rest, max(until.Sub(now), time.Millisecond))
+	}
+	return rest
+}
+
+// lookAt looks at one partition, and returns until when it is put off, if it is. The
+// caller holds mu.
+func (f *fetcher) lookAt(one *followed, now time.Time) (until time.Time, later bool) {
+	at, flushed := one.term.position()
+	switch wait := f.wait(one, now); {
+	case f.partitions[one.term.partition] != one || !one.term.current():
+		if f.session.told[one.key()] == one {
+			f.session.leaveOut(one.key())
+		}
+		return time.Time{}, false
+	case one.leaveOut || f.session.toldBefore(one):
+		one.leaveOut = false
+		until = now // with the next fetch, which is to be soon
+	case wait > 0:
+		until = now.Add(wait)
+	case !flushed:
+		until = now.Add(flushPatience)
+	default:
+		f.session.tell(one, at)
+		return time.Time{}, false
+	}
+	f.session.leaveOut(one.key())
+	return until, true
+}
+
+// wait is how long a partition must not be fetched.
+func (f *fetcher) wait(one *followed, now time.Time) time.Duration {
+	if wait := one.until.Sub(now); wait > 0 {
+		return wait
+	}
+	wait := f.r.deps.Throttled(one.term.partition.TopicPartition)
+	f.throttled = f.throttled || wait > 0
+	return wait
 }
 
 // errInterrupted says that a fetch was given up because partitions have come.
 var errInterrupted = errors.New("partitions have come")
 
 // fetch asks the leader, which may let it wait up to rest for records.
-func (f *fetcher) fetch(ctx context.Context, ready map[partitionKey]toldPosition, rest time.Duration) (*kmsg.FetchResponse, error) {
+func (f *fetcher) fetch(ctx context.Context, rest time.Duration) (*kmsg.FetchResponse, error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaState.ID, req.ReplicaState.Epoch = f.r.config.Node, f.r.deps.BrokerEpoch()
 	req.ReplicaID = req.ReplicaState.ID
 	req.MaxWaitMillis = int32(max(rest, time.Millisecond) / time.Millisecond)
 	req.MinBytes, req.MaxBytes = f.r.config.MinBytes, f.r.config.MaxBytes
-	f.session.request(req, ready, f.r.config.PartitionMaxBytes)
+	f.session.request(req, f.r.config.PartitionMaxBytes)
 	answer, err := f.send(ctx, req)
 	if err != nil {
 		return nil, err
@@ -224,7 +273,7 @@ func (f *fetcher) send(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 	defer giveUp()
 	f.mu.Lock()
 	f.giveUp = giveUp
-	if len(f.changed) > 0 {
+	if len(f.moves.woken) > 0 {
 		f.interrupt() // it came after the look at who is ready
 	}
 	f.mu.Unlock()
@@ -247,35 +296,36 @@ func (f *fetcher) take(ctx context.Context, response *kmsg.FetchResponse) (grown
 		t := &response.Topics[i]
 		for j := range t.Partitions {
 			answer := &t.Partitions[j]
-			told, asked := f.session.told[partitionKey{id: protocol.TopicID(t.TopicID), partition: answer.Partition}]
-			if !asked {
+			one := f.session.told[partitionKey{id: protocol.TopicID(t.TopicID), partition: answer.Partition}]
+			if one == nil {
 				continue
 			}
-			err := f.takeOne(ctx, told, answer, now)
+			err := f.takeOne(ctx, one, answer, now)
 			switch {
 			case err == nil:
-				told.backoff = backoff{}
+				one.backoff = backoff{}
 				if len(answer.RecordBatches) > 0 {
-					f.r.deps.Received(told.term.partition.TopicPartition, len(answer.RecordBatches))
-					grown = append(grown, told.term)
+					f.r.deps.Received(one.term.partition.TopicPartition, len(answer.RecordBatches))
+					grown = append(grown, one.term)
 				}
 			case errors.Is(err, errPast):
-				f.unheard(told.term.partition)
+				f.unheard(one.term.partition)
 			default:
-				f.failed(told, err, now)
+				f.failed(one, err, now)
 			}
+			f.moves.add(one, &one.mover)
 		}
 	}
 	return grown
 }
 
-func (f *fetcher) takeOne(ctx context.Context, told toldPosition, answer *kmsg.FetchResponseTopicPartition, now time.Time) error {
+func (f *fetcher) takeOne(ctx context.Context, one *followed, answer *kmsg.FetchResponseTopicPartition, now time.Time) error {
 	err := kerr.ErrorForCode(answer.ErrorCode)
 	if errors.Is(err, kerr.OffsetOutOfRange) {
-		return f.reset(ctx, told)
+		return f.reset(ctx, one)
 	}
 	if err == nil {
-		err = told.term.take(told.offset, answer, now)
+		err = one.term.take(one.told.offset, answer, now)
 	}
 	return err
 }
@@ -286,16 +336,17 @@ func (f *fetcher) unheard(p *Partition) {
 	defer f.mu.Unlock()
 	if one := f.partitions[p]; one != nil {
 		one.leaveOut = true
+		f.moves.add(one, &one.mover)
 	}
 }
 
 // failed lets a partition rest. Where its log is lost it goes. What fails again and
 // again is told once.
-func (f *fetcher) failed(told toldPosition, err error, now time.Time) {
-	p, level, most := told.term.partition, slog.LevelDebug, f.r.config.FetchBackoff
-	before := told.last
-	told.backoff.failed(now, most)
-	if before < most && told.last == most {
+func (f *fetcher) failed(one *followed, err error, now time.Time) {
+	p, level, most := one.term.partition, slog.LevelDebug, f.r.config.FetchBackoff
+	before := one.last
+	one.backoff.failed(now, most)
+	if before < most && one.last == most {
 		level = slog.LevelWarn
 	}
 	if p.log.Failed() != nil {
@@ -304,23 +355,23 @@ func (f *fetcher) failed(told toldPosition, err error, now time.Time) {
 		f.mu.Unlock()
 		return // the log has said why
 	}
-	f.r.deps.Logger.Log(context.Background(), level, "a partition could not be copied from its leader", "partition", p.String(), "leader", f.leader, "err", err, "backoff", told.last)
+	f.r.deps.Logger.Log(context.Background(), level, "a partition could not be copied from its leader", "partition", p.String(), "leader", f.leader, "err", err, "backoff", one.last)
 }
 
 // reset brings a log between its leader's ends, outside of which it lies: records
 // went that it never had, or an unclean election took some that it has.
-func (f *fetcher) reset(ctx context.Context, told toldPosition) error {
-	end, err := f.leaderOffset(ctx, told, latestOffset)
+func (f *fetcher) reset(ctx context.Context, one *followed) error {
+	end, err := f.leaderOffset(ctx, one, latestOffset)
 	if err != nil {
 		return err
 	}
-	start, err := f.leaderOffset(ctx, told, earliestOffset)
+	start, err := f.leaderOffset(ctx, one, earliestOffset)
 	if err != nil {
 		return err
 	}
-	f.r.deps.Logger.Warn("a replica lies outside its leader's log", "partition", told.term.partition.String(), "end", told.offset,
+	f.r.deps.Logger.Warn("a replica lies outside its leader's log", "partition", one.term.partition.String(), "end", one.told.offset,
 		"leader", f.leader, "leaderStart", start, "leaderEnd", end)
-	return told.term.reset(told.offset, start, end)
+	return one.term.reset(one.told.offset, start, end)
 }
 
 // Timestamps by which ListOffsets names an end of a log.
@@ -330,13 +381,13 @@ const (
 )
 
 // leaderOffset asks the leader for an end of its log.
-func (f *fetcher) leaderOffset(ctx context.Context, told toldPosition, timestamp int64) (int64, error) {
-	p := told.term.partition
+func (f *fetcher) leaderOffset(ctx context.Context, one *followed, timestamp int64) (int64, error) {
+	p := one.term.partition
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = f.r.config.Node
-	t, one := kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
-	one.Partition, one.CurrentLeaderEpoch, one.Timestamp = p.Partition, told.term.epoch, timestamp
-	t.Topic, t.Partitions = p.Topic, append(t.Partitions, one)
+	t, asked := kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
+	asked.Partition, asked.CurrentLeaderEpoch, asked.Timestamp = p.Partition, one.term.epoch, timestamp
+	t.Topic, t.Partitions = p.Topic, append(t.Partitions, asked)
 	req.Topics = append(req.Topics, t)
 	answer, err := f.r.deps.Send(ctx, f.leader, req)
 	if err != nil {

@@ -98,7 +98,6 @@ func (f *following) take(at int64, answer *kmsg.FetchResponseTopicPartition, now
 			if err := f.append(answer.RecordBatches, now); err != nil {
 				return err
 			}
-			f.partition.replicaPolls.Wake()
 		}
 		return f.learn(answer.HighWatermark, answer.LogStartOffset)
 	})

@@ -119,17 +119,26 @@ func (s *isr) assigned(a Assignment, now time.Time) effects {
 
 // grown takes in that the leader's log has grown, or more of it was flushed.
 func (s *isr) grown(own ends, now time.Time) effects {
-	s.note(own)
+	s.note(own, now)
 	return effects{advanced: s.advance(now)}
 }
 
-func (s *isr) note(own ends) {
+// note takes in where the log ends. A follower that had all of it had that until now,
+// though it says nothing while there is nothing to say.
+func (s *isr) note(own ends, now time.Time) {
+	if own.end > s.end {
+		for _, f := range s.followers {
+			if f.end == s.end {
+				f.caughtUp = now
+			}
+		}
+	}
 	s.end, s.committed = max(s.end, own.end), max(s.committed, own.committed)
 }
 
 // fetchedBy takes in how far a follower has come.
 func (s *isr) fetchedBy(f followerFetch, own ends, now time.Time) (effects, error) {
-	s.note(own)
+	s.note(own, now)
 	known := s.followers[f.replica]
 	switch {
 	case known == nil:
@@ -155,11 +164,13 @@ func latest(a, b time.Time) time.Time {
 
 // passed takes in that time has passed, or that other brokers are eligible.
 func (s *isr) passed(own ends, now time.Time) effects {
-	s.note(own)
+	s.note(own, now)
 	e := effects{advanced: s.advance(now)}
 	switch {
 	case s.proposal == nil && !now.Before(s.rest):
-		e.propose = s.shrink(now)
+		if e.propose = s.shrink(now); e.propose == nil {
+			e.propose = s.expandAtRest(now)
+		}
 	case s.proposal == nil:
 	case !s.proposal.retry.IsZero() && !now.Before(s.proposal.retry):
 		s.proposal.retry = time.Time{}
@@ -211,6 +222,19 @@ func (s *isr) expand(id int32, f *follower, now time.Time) *proposal {
 		return nil
 	}
 	return s.proposes(append(slices.Clone(s.agreed.ISR), id))
+}
+
+// expandAtRest is expand for a follower that has all that there is, and so fetches
+// nothing: what was in the way when it fetched last may be so no more.
+func (s *isr) expandAtRest(now time.Time) *proposal {
+	for _, id := range s.agreed.Replicas {
+		if f := s.followers[id]; f != nil && f.end == s.end {
+			if p := s.expand(id, f, now); p != nil {
+				return p
+			}
+		}
+	}
+	return nil
 }
 
 // shrink proposes an ISR without the followers that were not caught up for too

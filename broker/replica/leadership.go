@@ -19,8 +19,9 @@ type leadership struct {
 	epochStart  int64 // the log's end when the term began
 	propose     proposer
 	underMinISR atomic.Bool
-	acks        wait.Acks // acks=all: free at the high watermark
-	localAcks   wait.Acks // acks=1: free where this node has committed
+	startTold   atomic.Int64 // the log's start when followers were told last
+	acks        wait.Acks    // acks=all: free at the high watermark
+	localAcks   wait.Acks    // acks=1: free where this node has committed
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -37,6 +38,7 @@ type proposer func(*leadership, *proposal)
 func (p *Partition) lead(a Assignment, node int32, rules isrRules, propose proposer) *leadership {
 	if lead := p.leading.Load(); lead != nil && lead.epoch == a.LeaderEpoch {
 		lead.step(func(s *isr) effects { return s.assigned(a, time.Now()) })
+		p.watchers.moved() // for followers that were met just now, what they have counts anew
 		return lead
 	}
 	p.role.Lock()
@@ -178,7 +180,11 @@ func (l *leadership) answered(p *proposal, answer ProposalAnswer) {
 	l.step(func(s *isr) effects { return s.answered(p.sequence, answer, time.Now()) })
 }
 
-// passed takes in that time has passed.
+// passed takes in that time has passed. Followers hear of a start that retention has
+// moved since the last time.
 func (l *leadership) passed() {
+	if start := l.partition.log.Start(); l.startTold.Swap(start) != start {
+		l.partition.watchers.moved()
+	}
 	l.step(func(s *isr) effects { return s.passed(l.partition.ends(), time.Now()) })
 }

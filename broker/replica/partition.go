@@ -46,7 +46,7 @@ type Partition struct {
 	highWatermark atomic.Int64
 	deleted       atomic.Bool
 	polls         wait.Polls // of consumers: woken when the high watermark moves
-	replicaPolls  wait.Polls // of followers: woken when the log grows
+	watchers      watchers   // followers' sessions: they hear when the log grows, or its ends move
 	flushes       wait.Polls // of the fetcher: woken when more is committed here
 
 	mended  atomic.Bool  // some of the log was taken back because it was damaged
@@ -85,6 +85,7 @@ func (p *Partition) publish() {
 		p.log.SetHighWatermark(told)
 	}
 	p.polls.Wake()
+	p.watchers.moved()
 }
 
 // Log returns the partition's log.
@@ -166,7 +167,7 @@ func (p *Partition) appendAs(lead *leadership, records []byte, o log.AppendOptio
 	o.LeaderEpoch = lead.epoch
 	result, err := p.log.Append(records, o)
 	if !o.FlushLater {
-		p.replicaPolls.Wake()
+		p.watchers.grown()
 	}
 	return result, err
 }
@@ -175,7 +176,7 @@ func (p *Partition) appendAs(lead *leadership, records []byte, o log.AppendOptio
 // be copied by followers.
 func (p *Partition) Announce() {
 	p.log.FlushSoon()
-	p.replicaPolls.Wake()
+	p.watchers.grown()
 }
 
 func (p *Partition) notLed() error {
@@ -230,9 +231,6 @@ func (p *Partition) ledIn(leaderEpoch int32, done func(error) (then func())) *le
 // Polls are the consumers' fetches that wait for this partition.
 func (p *Partition) Polls() *wait.Polls { return &p.polls }
 
-// ReplicaPolls are the followers' fetches that wait for this partition.
-func (p *Partition) ReplicaPolls() *wait.Polls { return &p.replicaPolls }
-
 // DeleteRecords moves the log's start to before, or to the high watermark for
 // -1, and returns the new start (the low watermark). KIP-107.
 func (p *Partition) DeleteRecords(before int64) (low int64, err error) {
@@ -247,6 +245,7 @@ func (p *Partition) DeleteRecords(before int64) (low int64, err error) {
 		return -1, err
 	}
 	p.polls.Wake()
+	p.watchers.moved()
 	return p.log.Start(), nil
 }
 
@@ -260,7 +259,7 @@ func (p *Partition) fail(err error) {
 
 func (p *Partition) wakeAll() {
 	p.polls.Wake()
-	p.replicaPolls.Wake()
+	p.watchers.grown()
 	p.flushes.Wake()
 }
 

@@ -16,8 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/klamm-io/klamm/broker/fetchsession"
-	"github.com/klamm-io/klamm/broker/wait"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
@@ -54,7 +52,7 @@ type simNode struct {
 	set         *Set
 	busy        *Partition // keeps the disk busy
 	replicator  *Replicator
-	sessions    *fetchsession.Cache
+	sessions    *Sessions
 	dead        atomic.Bool // nothing that it says counts any more
 	stop        context.CancelFunc
 	tasks       sync.WaitGroup
@@ -169,7 +167,7 @@ func startSimNode(t testing.TB, id int32, m *disk.Memory, c *chance, flushMillis
 	}
 	n := &simNode{
 		id: id, disk: m, chance: c, dir: openSimDir(t, id, fs, logger), set: NewSet(),
-		sessions: fetchsession.New(10, time.Minute), replicas: make([]*simReplica, len(simSlots)),
+		sessions: NewSessions(), replicas: make([]*simReplica, len(simSlots)),
 	}
 	n.cleaner = log.NewCleaner(log.CleanerConfig{
 		Threads: 1, DedupeBytes: 1 << 16, LoadFactor: 0.9, IOBufferBytes: 1 << 16, BytesPerSecond: 1e15, Backoff: time.Hour,
@@ -290,27 +288,26 @@ func (n *simNode) serveListOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffse
 func (n *simNode) serveFetch(ctx context.Context, req *kmsg.FetchRequest) *kmsg.FetchResponse {
 	req.Version = 17
 	response := kmsg.NewPtrFetchResponse()
-	f, err := n.sessions.Open(req, time.Now())
+	session, err := n.sessions.Open(req, req.ReplicaState.ID, func(id protocol.TopicID, partition int32) (*Partition, error) {
+		_, p, err := n.set.GetByID(id, partition)
+		return p, err
+	})
 	if err != nil {
 		response.ErrorCode = codeOf(err)
 		return response
 	}
-	response.SessionID = f.SessionID()
-	poll := wait.NewPoll()
-	for p := range n.set.All() {
-		p.ReplicaPolls().Add(poll)
-		defer p.ReplicaPolls().Remove(poll)
-	}
+	defer session.Close()
+	response.SessionID = session.ID()
 	deadline := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	defer deadline.Stop()
 	for waiting := true; ; {
-		answers, enough := n.readAll(f, req)
+		answers, enough := readAll(session)
 		if enough || !waiting {
-			response.Topics = tell(f, answers)
+			response.Topics = tell(answers)
 			return response
 		}
 		select {
-		case <-poll.Woken():
+		case <-session.Woken():
 		case <-deadline.C:
 			waiting = false
 		case <-ctx.Done():
@@ -319,57 +316,49 @@ func (n *simNode) serveFetch(ctx context.Context, req *kmsg.FetchRequest) *kmsg.
 	}
 }
 
-func (n *simNode) readAll(f *fetchsession.Fetch, req *kmsg.FetchRequest) (answers []kmsg.FetchResponseTopicPartition, enough bool) {
-	enough = len(f.Wanted) == 0
-	for _, w := range f.Wanted {
-		a := n.read(w, req)
-		enough = enough || special(&a) || len(a.RecordBatches) > 0
+// simAnswer is what a leader says of one partition.
+type simAnswer struct {
+	FollowerAnswer
+	wanted *Wanted
+	err    error
+}
+
+// readAll answers what has moved.
+func readAll(session *Session) (answers []simAnswer, enough bool) {
+	enough = session.Empty()
+	for _, w := range session.Look() {
+		a := simAnswer{wanted: w}
+		a.FollowerAnswer, a.err = w.Read(FollowerFetch{MaxBytes: 1 << 20, AtLeastOne: true})
+		enough = enough || a.err != nil || a.Diverging != nil || len(a.Records) > 0
 		answers = append(answers, a)
 	}
 	return answers, enough
 }
 
-func special(a *kmsg.FetchResponseTopicPartition) bool {
-	return a.ErrorCode != 0 || a.DivergingEpoch.Epoch >= 0
-}
-
 // tell leaves out what the session has told before.
-func tell(f *fetchsession.Fetch, answers []kmsg.FetchResponseTopicPartition) (topics []kmsg.FetchResponseTopic) {
-	for i, a := range answers {
-		if !f.Keep(i, fetchsession.Answer{HighWatermark: a.HighWatermark, LogStart: a.LogStartOffset, Records: len(a.RecordBatches) > 0, Special: special(&a)}) {
-			continue
+func tell(answers []simAnswer) (topics []kmsg.FetchResponseTopic) {
+	for _, a := range answers {
+		if a.wanted.News(a.FollowerAnswer, a.err) {
+			topics = append(topics, a.told())
 		}
-		topic := kmsg.NewFetchResponseTopic()
-		topic.TopicID = f.Wanted[i].ID
-		topic.Partitions = append(topic.Partitions, a)
-		topics = append(topics, topic)
 	}
-	f.Rotate()
 	return topics
 }
 
-func (n *simNode) read(w fetchsession.Wanted, req *kmsg.FetchRequest) kmsg.FetchResponseTopicPartition {
-	a := kmsg.NewFetchResponseTopicPartition()
-	a.Partition = w.Partition
-	_, p, err := n.set.GetByID(w.ID, w.Partition)
-	if err != nil {
-		a.ErrorCode = codeOf(err)
-		return a
+// told is the answer as a response has it.
+func (a *simAnswer) told() kmsg.FetchResponseTopic {
+	topic, p := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+	topic.TopicID, p.Partition = a.wanted.ID, a.wanted.Partition
+	if a.err != nil {
+		p.ErrorCode = codeOf(a.err)
+	} else {
+		p.HighWatermark, p.LogStartOffset, p.RecordBatches = a.HighWatermark, a.LogStart, a.Records
 	}
-	answer, err := p.FetchAsFollower(FollowerFetch{
-		Replica: req.ReplicaState.ID, BrokerEpoch: req.ReplicaState.Epoch, Offset: w.Offset, LogStart: w.LogStart, LeaderEpoch: w.CurrentLeaderEpoch,
-		LastFetchedEpoch: w.LastFetchedEpoch, MaxBytes: int(w.MaxBytes), AtLeastOne: true,
-	})
-	if err != nil {
-		a.ErrorCode = codeOf(err)
-		return a
+	if d := a.Diverging; d != nil {
+		p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset = d.Epoch, d.Offset
 	}
-	a.HighWatermark, a.LogStartOffset = answer.HighWatermark, answer.LogStart
-	if d := answer.Diverging; d != nil {
-		a.DivergingEpoch.Epoch, a.DivergingEpoch.EndOffset = d.Epoch, d.Offset
-	}
-	a.RecordBatches = answer.Records
-	return a
+	topic.Partitions = append(topic.Partitions, p)
+	return topic
 }
 
 func bytesOf(s log.Slice) ([]byte, error) {
