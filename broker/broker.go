@@ -216,7 +216,7 @@ func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budge
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
 			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
-		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener)})
+		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener)})
 		if err != nil {
 			return err
 		}

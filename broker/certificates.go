@@ -35,21 +35,20 @@ func (b *Broker) tlsOf(name string) *listener.TLS {
 	return &listener.TLS{Config: source.Server(), Principal: source.Principal}
 }
 
-// protocol is Kafka's number of what a listener speaks.
-func (b *Broker) protocol(name string) int16 {
-	if b.config.Protocol(name) == config.SSL {
-		return 1
-	}
-	return 0
-}
+// protocolNumbers are Kafka's.
+var protocolNumbers = map[string]int16{config.Plaintext: 0, config.SSL: 1, config.SASLPlaintext: 2, config.SASLSSL: 3}
 
-// dialer connects to listeners of that name, wherever they are.
+// protocol is Kafka's number of what a listener speaks.
+func (b *Broker) protocol(name string) int16 { return protocolNumbers[b.config.Protocol(name)] }
+
+// dialer connects to listeners of that name, wherever they are, and says there who
+// this node is.
 func (b *Broker) dialer(name string) transport.Dial {
-	plain := (&net.Dialer{}).DialContext
+	var dial transport.Dial = (&net.Dialer{}).DialContext
 	if source := b.secured[name]; source != nil {
-		return source.Dialer(plain)
+		dial = source.Dialer(dial)
 	}
-	return plain
+	return b.withLogin(name, dial)
 }
 
 // dialLane connects to other nodes: to their controllers or to their brokers, as the

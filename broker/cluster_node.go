@@ -204,7 +204,7 @@ func (b *Broker) openNode(deps Deps) error {
 	}
 	b.node = n
 	n.peers = peer.New(peer.Config{
-		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: fmt.Sprintf("klamm-node-%d", n.me()),
+		NodeID: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, ClientID: b.clientID(),
 		DialTimeout: b.config.QuorumRequestTimeout, RequestTimeout: requestTimeout,
 	}, peer.Deps{Dial: b.dialLane(), Logger: deps.Logger, Reached: n.reached, Broken: n.broke})
 	if err := n.joinQuorum(deps); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +26,11 @@ type Broker struct {
 	// TLS is how the listeners of protocol SSL are secured, by their names, and how this
 	// node connects to such listeners of others.
 	TLS map[string]transport.Settings
+
+	// SASL is how clients authenticate at the listeners of protocol SASL_PLAINTEXT and
+	// SASL_SSL, and this node at such listeners of others, by their names.
+	SASL                      map[string]SASL
+	FailedAuthenticationDelay time.Duration
 
 	Roles                   Roles
 	ControllerListenerNames []string   // that controllers are reached by, the first above all
@@ -97,6 +101,7 @@ type Broker struct {
 	LogFormat, LogLevel, flushPolicy  string
 	CleanerEnable                     bool
 
+	bound  []Endpoint        // all of listeners
 	values map[string]string // what was set, by key; each has passed its key's check
 }
 
@@ -116,6 +121,9 @@ func newBroker(values map[string]string) (*Broker, error) {
 		return nil, err
 	}
 	if err := b.checkCertificates(); err != nil {
+		return nil, err
+	}
+	if err := b.checkLogins(); err != nil {
 		return nil, err
 	}
 	if err := b.fillReplication(); err != nil {
@@ -152,10 +160,7 @@ func (b *Broker) value(name string) string {
 
 // The typed readers rely on check, which every value has passed.
 
-func (b *Broker) int(name string) int64 {
-	n, _ := strconv.ParseInt(strings.TrimSpace(b.value(name)), 10, 64)
-	return n
-}
+func (b *Broker) int(name string) int64 { return number(b.value(name)) }
 
 func (b *Broker) bool(name string) bool { return strings.EqualFold(b.value(name), "true") }
 

@@ -171,7 +171,7 @@ func TestContradictions(t *testing.T) {
 		{"CONTROLLER is one of controller.listener.names, which only a controller binds", []string{broker, "node.id=4"}},
 		{"PLAINTEXT is not one of controller.listener.names, and with process.roles=controller", []string{"process.roles=controller"}},
 		{"controller.listener.names: CONTROLLER has no protocol", []string{"listener.security.protocol.map=PLAINTEXT:PLAINTEXT"}},
-		{"controller.listener.names: CONTROLLER speaks SASL_SSL, which is not served yet", []string{"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:SASL_SSL"}},
+		{"controller.listener.names: CONTROLLER speaks KERBEROS, which is not served", []string{"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:KERBEROS"}},
 		{"listeners: CONTROLLER speaks SSL and has no certificate", []string{"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:SSL"}},
 		{`CONTROLLER: nobody can connect to ""`, []string{"advertised.listeners=PLAINTEXT://b:9092,CONTROLLER://:9093"}},
 		{"no listener CONTROLLER is advertised", []string{"inter.broker.listener.name=CONTROLLER"}},

@@ -22,8 +22,10 @@ func (e Endpoint) Address() string { return net.JoinHostPort(e.Host, strconv.Ito
 
 // The protocols that listeners may speak.
 const (
-	Plaintext = "PLAINTEXT"
-	SSL       = "SSL"
+	Plaintext     = "PLAINTEXT"
+	SSL           = "SSL"
+	SASLPlaintext = "SASL_PLAINTEXT"
+	SASLSSL       = "SASL_SSL"
 )
 
 // parseEndpoints reads "NAME://host:port,…".
@@ -72,6 +74,7 @@ func (b *Broker) fillListeners() error {
 	if err := checkPorts(bound); err != nil {
 		return err
 	}
+	b.bound = bound
 	var advertised []Endpoint // as it is set, if it is
 	if list := b.value("advertised.listeners"); list != "" {
 		if advertised, err = parseEndpoints("advertised.listeners", list); err != nil {
@@ -134,8 +137,15 @@ func (b *Broker) fillInterBrokerListener() error {
 
 // Protocol is what a listener of this node speaks.
 func (b *Broker) Protocol(listener string) string {
-	if _, secured := b.TLS[listener]; secured {
+	_, secured := b.TLS[listener]
+	_, asks := b.SASL[listener]
+	switch {
+	case secured && asks:
+		return SASLSSL
+	case secured:
 		return SSL
+	case asks:
+		return SASLPlaintext
 	}
 	return Plaintext
 }
@@ -189,11 +199,15 @@ func (b *Broker) checkProtocol(key, listener string) error {
 	case Plaintext:
 		return nil
 	case SSL:
-		return b.fillTLS(key, listener)
+		return b.fillTLS(key, listener, protocol)
+	case SASLPlaintext:
+		return b.fillSASL(listener)
+	case SASLSSL:
+		return errors.Join(b.fillTLS(key, listener, protocol), b.fillSASL(listener))
 	case "":
 		return fmt.Errorf("%s: %s has no protocol; name one in listener.security.protocol.map", key, listener)
 	default:
-		return fmt.Errorf("%s: %s speaks %s, which is not served yet; only PLAINTEXT and SSL are", key, listener, protocol)
+		return fmt.Errorf("%s: %s speaks %s, which is not served; PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL are", key, listener, protocol)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestWrongListeners(t *testing.T) {
 		{"A and B are both at :1; give each a port of its own", []string{"listeners=A://:1,B://:1"}},
 		{"SSL speaks SSL and has no certificate", []string{"listeners=SSL://a:1"}},
 		{"two names of one thing", []string{"security.inter.broker.protocol=PLAINTEXT", "inter.broker.listener.name=PLAINTEXT"}},
-		{"speaks SASL_PLAINTEXT, which is not served yet", []string{"listeners=OUT://a:1", "listener.security.protocol.map=OUT:SASL_PLAINTEXT"}},
+		{"speaks SASL, which is not served", []string{"listeners=OUT://a:1", "listener.security.protocol.map=OUT:SASL"}},
 		{"OUT has no protocol", []string{"listeners=OUT://a:1"}},
 		{"want NAME:PROTOCOL", []string{"listener.security.protocol.map=PLAINTEXT"}},
 		{`nobody can connect to "0.0.0.0"`, []string{"advertised.listeners=PLAINTEXT://0.0.0.0:9092"}},

@@ -58,18 +58,27 @@ func (s settings) set(name, value, where string) {
 }
 
 func (s settings) readFile(file string) error {
-	raw, err := os.ReadFile(file)
+	properties, err := ReadProperties(file)
 	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
-	}
-	properties, err := parseProperties(raw)
-	if err != nil {
-		return fmt.Errorf("read the configuration %s: %w", file, err)
+		return err
 	}
 	for _, p := range properties {
-		s.set(p.name, p.value, fmt.Sprintf("%s:%d", file, p.line))
+		s.set(p.Name, p.Value, fmt.Sprintf("%s:%d", file, p.Line))
 	}
 	return nil
+}
+
+// ReadProperties reads a file in the format of java.util.Properties.
+func ReadProperties(file string) ([]Property, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	all, err := parseProperties(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration %s: %w", file, err)
+	}
+	return all, nil
 }
 
 // toolVariables are variables of the command line's other commands.

@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// property is one name and value of a properties file.
-type property struct {
-	name, value string
-	line        int // where it begins, from 1
+// Property is one name and value of a properties file.
+type Property struct {
+	Name, Value string
+	Line        int // where it begins, from 1
 }
 
 // blank is what counts as white space within a line.
@@ -22,8 +22,8 @@ const blank = " \t\f"
 // by =, : or white space; a backslash at the end goes on with the next line, and
 // before other characters escapes them. Unlike Java it reads UTF-8, and Latin-1
 // only where a text is not UTF-8.
-func parseProperties(text []byte) ([]property, error) {
-	var all []property
+func parseProperties(text []byte) ([]Property, error) {
+	var all []Property
 	lines := splitLines(decode(text))
 	for i := 0; i < len(lines); i++ {
 		line, first := strings.TrimLeft(lines[i], blank), i+1
@@ -40,7 +40,7 @@ func parseProperties(text []byte) ([]property, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", first, err)
 		}
-		p.line = first
+		p.Line = first
 		all = append(all, p)
 	}
 	return all, nil
@@ -68,12 +68,12 @@ func continues(line string) bool {
 	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
 }
 
-func parseProperty(line string) (p property, err error) {
+func parseProperty(line string) (p Property, err error) {
 	name, value := splitProperty(line)
-	if p.name, err = unescape(name); err != nil {
+	if p.Name, err = unescape(name); err != nil {
 		return p, err
 	}
-	p.value, err = unescape(value)
+	p.Value, err = unescape(value)
 	return p, err
 }
 

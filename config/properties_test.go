@@ -28,7 +28,7 @@ func TestPropertiesAreReadAsByJava(t *testing.T) {
 	}
 	values := map[string]string{}
 	for _, p := range all {
-		values[p.name] = p.value
+		values[p.Name] = p.Value
 	}
 	var got []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -61,7 +61,7 @@ func TestPropertiesKnowTheirLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []property{{"a", "1", 2}, {"b", "2,3", 4}, {"c", "4", 6}, {"d", "ä", 7}}
+	want := []Property{{"a", "1", 2}, {"b", "2,3", 4}, {"c", "4", 6}, {"d", "ä", 7}}
 	if !slices.Equal(all, want) {
 		t.Errorf("have %v, want %v", all, want)
 	}
@@ -81,7 +81,7 @@ func TestPropertiesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name, value := rapid.StringN(1, 20, -1).Draw(t, "name"), rapid.String().Draw(t, "value")
 		all, err := parseProperties([]byte(escape.Replace(name) + "=" + escape.Replace(value) + "\n"))
-		if err != nil || len(all) != 1 || all[0].name != name || all[0].value != value {
+		if err != nil || len(all) != 1 || all[0].Name != name || all[0].Value != value {
 			t.Fatalf("have %+v, %v", all, err)
 		}
 	})
@@ -97,7 +97,7 @@ func FuzzProperties(f *testing.F) {
 			return
 		}
 		for _, p := range all {
-			if p.line < 1 || p.line > 1+len(text) || !utf8.ValidString(p.name) && utf8.Valid(text) {
+			if p.Line < 1 || p.Line > 1+len(text) || !utf8.ValidString(p.Name) && utf8.Valid(text) {
 				t.Errorf("%+v", p)
 			}
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,10 +20,14 @@ func listenerKey(name string) (key string, is bool) {
 }
 
 // keyOf is the key that a name is of, or of one listener; nil where there is none.
-// Only the keys of TLS have values for each listener.
+// Only the keys of TLS and SASL have values for each listener.
 func keyOf(name string) *key {
-	if key, is := listenerKey(name); is && strings.HasPrefix(key, "ssl.") {
+	key, is := listenerKey(name)
+	switch {
+	case is && strings.HasPrefix(key, "ssl."):
 		return brokerKeyByName[key]
+	case is:
+		return ofListenerSASL(key)
 	}
 	return brokerKeyByName[name]
 }
@@ -50,14 +55,22 @@ var mappingRules = rule{"RULE:…/…/[LU], DEFAULT", func(name, value string) e
 	return nil
 }}
 
-// fillTLS reads how a listener is secured. key is where it is named.
-func (b *Broker) fillTLS(key, listener string) error {
-	of := func(name string) string {
-		if v, set := b.values["listener.name."+strings.ToLower(listener)+"."+name]; set {
-			return v
-		}
-		return b.value(name)
+// ofListener names a key for one listener.
+func ofListener(listener, key string) string {
+	return "listener.name." + strings.ToLower(listener) + "." + key
+}
+
+// ofListener is what is set for a listener, or for all.
+func (b *Broker) ofListener(listener, key string) string {
+	if v, set := b.values[ofListener(listener, key)]; set {
+		return v
 	}
+	return b.value(key)
+}
+
+// fillTLS reads how a listener is secured. key is where it is named.
+func (b *Broker) fillTLS(key, listener, protocol string) error {
+	of := func(name string) string { return b.ofListener(listener, name) }
 	s := transport.Settings{
 		KeyStore: transport.KeyStore{
 			Type: of("ssl.keystore.type"), Location: of("ssl.keystore.location"),
@@ -72,6 +85,9 @@ func (b *Broker) fillTLS(key, listener string) error {
 	}
 	// Each has passed its key's check.
 	s.ClientAuth, _ = transport.ParseClientAuth(of("ssl.client.auth"))
+	if !b.IsSet(ofListener(listener, "ssl.client.auth")) && protocol == SASLSSL {
+		s.ClientAuth = tls.NoClientCert // who authenticates by SASL is asked for a certificate only where that is said of the listener itself
+	}
 	s.Versions, _ = transport.ParseVersions(splitList(of("ssl.enabled.protocols")))
 	s.Ciphers, _ = transport.ParseCiphers(splitList(of("ssl.cipher.suites")))
 	s.Mapping, _ = transport.ParseMapping(of("ssl.principal.mapping.rules"))
@@ -89,7 +105,7 @@ func (b *Broker) fillTLS(key, listener string) error {
 func (b *Broker) checkCertificates() error {
 	for _, e := range slices.Concat(b.Listeners, b.ControllerListeners) {
 		if s, secured := b.TLS[e.Listener]; secured && s.KeyStore.None() {
-			return fmt.Errorf("listeners: %s speaks SSL and has no certificate; name one in ssl.keystore.location", e.Listener)
+			return fmt.Errorf("listeners: %s speaks %s and has no certificate; name one in ssl.keystore.location", e.Listener, b.Protocol(e.Listener))
 		}
 	}
 	return nil

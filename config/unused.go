@@ -42,7 +42,9 @@ var securityPrefixes = []string{"sasl.", "ssl."}
 // is not there.
 func isSecurity(name string) bool {
 	if of, is := listenerKey(name); is {
-		name = of
+		if name = of; strings.Contains(name, ".sasl.") {
+			return true // for one mechanism
+		}
 	}
 	for _, prefix := range securityPrefixes {
 		if strings.HasPrefix(name, prefix) {

@@ -104,7 +104,7 @@ func TestResponseHeaderFlexible(t *testing.T) {
 }
 
 func TestMaxVersion(t *testing.T) {
-	for key, want := range map[int16]int16{0: 13, 18: 4, 30000: 0, 17: -1, -1: -1, 12345: -1} {
+	for key, want := range map[int16]int16{0: 13, 18: 4, 30000: 0, 17: 1, 4: -1, -1: -1, 12345: -1} {
 		if got := MaxVersion(key); got != want {
 			t.Errorf("key %d: version %d, want %d", key, got, want)
 		}

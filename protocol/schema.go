@@ -161,6 +161,9 @@ var schemas = map[int16]schema{
 		{name: "StatesFilter", kind: array, of: text, from: 4, to: 5},
 		{name: "TypesFilter", kind: array, of: text, from: 5, to: 5},
 	}},
+	17: {name: "SaslHandshake", from: 0, to: 1, flexible: 2, fields: []field{
+		{name: "Mechanism", kind: text, from: 0, to: 1},
+	}},
 	18: {name: "ApiVersions", from: 0, to: 4, flexible: 3, fields: []field{
 		{name: "ClientSoftwareName", kind: text, from: 3, to: 4},
 		{name: "ClientSoftwareVersion", kind: text, from: 3, to: 4},
@@ -335,6 +338,9 @@ var schemas = map[int16]schema{
 			{name: "Topic", kind: text, from: 1, to: 5},
 			{name: "Partitions", kind: array, of: fixed4, from: 1, to: 5},
 		}},
+	}},
+	36: {name: "SaslAuthenticate", from: 0, to: 2, flexible: 2, fields: []field{
+		{name: "AuthBytes", kind: blob, from: 0, to: 2},
 	}},
 	37: {name: "CreatePartitions", from: 0, to: 3, flexible: 2, fields: []field{
 		{name: "Topics", kind: array, of: object, from: 0, to: 3, fields: []field{

@@ -34,7 +34,7 @@ const gatePatience = 5 * time.Second
 // awaitGate waits, where there is a gate that is shut, until a client's request may be
 // answered. Nodes are let in, and who only asks for versions.
 func (h *Handler) awaitGate(r *listener.Request) {
-	if h.gate == nil || h.gate.open.Load() || h.forControllers || r.Key == apiVersionsKey || r.Key == node.HelloKey || h.ofNode(r) {
+	if h.gate == nil || h.gate.open.Load() || h.forControllers || r.Key == apiVersionsKey || r.Key == node.HelloKey || r.Key == saslHandshakeKey || h.ofNode(r) {
 		return
 	}
 	timer := time.NewTimer(gatePatience)

@@ -144,13 +144,16 @@ func (h *Handler) Overlaps(key int16) bool { return key == produceKey }
 
 // Handle serves one request.
 func (h *Handler) Handle(r *listener.Request) {
+	if r.Conn.SASL != nil && !h.admit(r) {
+		return
+	}
 	a, known := h.apis[r.Key]
 	switch {
 	case !known:
 		r.Hangup(fmt.Errorf("API %d (%s) is not served here: %w", r.Key, nameOf(r.Key), kerr.UnsupportedVersion))
 	case r.Version < a.min || r.Version > a.max:
 		h.refuseVersion(r, a)
-	case !h.authorizer.Ready() && !h.ofNode(r) && r.Key != apiVersionsKey && r.Key != node.HelloKey:
+	case !h.authorizer.Ready() && !h.ofNode(r) && !asksNobody(r.Key):
 		r.Hangup(errNotReady) // so that the client asks elsewhere, or again
 	default:
 		h.awaitGate(r)
@@ -159,6 +162,15 @@ func (h *Handler) Handle(r *listener.Request) {
 }
 
 var errNotReady = errors.New("who may do what is not known here yet")
+
+// asksNobody reports whether an API is answered without asking the authorizer.
+func asksNobody(key int16) bool {
+	switch key {
+	case apiVersionsKey, node.HelloKey, saslHandshakeKey, saslAuthenticateKey:
+		return true
+	}
+	return false
+}
 
 // allowed asks the authorizer about the client of r.
 func (h *Handler) allowed(r *listener.Request, op security.Operation, res security.Resource) bool {

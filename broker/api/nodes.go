@@ -49,17 +49,26 @@ func (h *Handler) actsAs(r *listener.Request, id int32) bool {
 // The proof is the incarnation of its registration, a random number that is in the
 // metadata and told to no client. A node that is not registered can prove nothing
 // yet: it is believed where controllers listen, to where no client should reach, and
-// nowhere else. What cannot be proved yet may be once this node knows more.
+// nowhere else, and where clients authenticate by SASL there, only if it may do what
+// nodes do. What cannot be proved yet may be once this node knows more.
 func (h *Handler) ofNode(r *listener.Request) bool {
 	c := r.Conn
 	if c.Principal.Type == security.NodeType || c.Claim == nil {
 		return c.Principal.Type == security.NodeType
 	}
 	b, known := h.image().Broker(c.Claim.ID)
-	if h.forControllers || known && b.Incarnation == c.Claim.Incarnation {
+	if h.forControllers && h.actsAsNode(c) || known && b.Incarnation == c.Claim.Incarnation {
 		c.Principal, c.Claim = security.Node(c.Claim.ID), nil
+		if c.SASL != nil {
+			c.SASL.Keep()
+		}
 	}
 	return c.Principal.Type == security.NodeType
+}
+
+// actsAsNode reports whether who has authenticated may do what nodes do.
+func (h *Handler) actsAsNode(c *listener.Conn) bool {
+	return c.SASL == nil || h.authorizer.Allowed(c.Principal, c.Host(), security.ClusterAction, security.ClusterResource)
 }
 
 // hello answers a node that says who it is.

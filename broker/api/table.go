@@ -13,6 +13,9 @@ import (
 const (
 	produceKey     = int16(kmsg.Produce)
 	apiVersionsKey = int16(kmsg.ApiVersions)
+
+	saslHandshakeKey    = int16(kmsg.SASLHandshake)
+	saslAuthenticateKey = int16(kmsg.SASLAuthenticate)
 )
 
 // api is one API: the versions that are served, and how.
@@ -44,6 +47,7 @@ func init() {
 		int16(kmsg.SyncGroup):                  serves(0, 5, (*Handler).syncGroup),
 		int16(kmsg.DescribeGroups):             serves(0, 6, (*Handler).describeGroups),
 		int16(kmsg.ListGroups):                 serves(0, 5, (*Handler).listGroups),
+		int16(kmsg.SASLHandshake):              serves(0, 1, (*Handler).saslHandshake),
 		int16(kmsg.ApiVersions):                serves(0, 4, (*Handler).apiVersions),
 		int16(kmsg.CreateTopics):               serves(2, 7, (*Handler).createTopics),
 		int16(kmsg.DeleteTopics):               serves(1, 6, (*Handler).deleteTopics),
@@ -61,6 +65,7 @@ func init() {
 		int16(kmsg.DescribeConfigs):            serves(1, 4, (*Handler).describeConfigs),
 		int16(kmsg.AlterConfigs):               serves(0, 2, (*Handler).alterConfigs),
 		int16(kmsg.DescribeLogDirs):            serves(1, 5, (*Handler).describeLogDirs),
+		int16(kmsg.SASLAuthenticate):           serves(0, 2, (*Handler).saslAuthenticate),
 		int16(kmsg.CreatePartitions):           serves(0, 3, (*Handler).createPartitions),
 		int16(kmsg.DeleteGroups):               serves(0, 2, (*Handler).deleteGroups),
 		int16(kmsg.IncrementalAlterConfigs):    serves(0, 1, (*Handler).incrementalAlterConfigs),
@@ -93,7 +98,9 @@ func init() {
 		int16(kmsg.AllocateProducerIDs):  forNodes(0, 0, ActiveController.AllocateProducerIDs),
 		int16(kmsg.AssignReplicasToDirs): forNodes(0, 0, ActiveController.AssignReplicasToDirs),
 	}
-	controllerAPIs[apiVersionsKey] = clientAPIs[apiVersionsKey]
+	for _, key := range []int16{apiVersionsKey, saslHandshakeKey, saslAuthenticateKey} {
+		controllerAPIs[key] = clientAPIs[key]
+	}
 	controllerAPIs[int16(kmsg.DescribeCluster)] = serves(1, 2, (*Handler).describeControllers)
 	controllerAPIs[int16(kmsg.DescribeConfigs)] = clientAPIs[int16(kmsg.DescribeConfigs)]
 	for _, key := range decidedByController {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/klamm-io/klamm/security/sasl"
 )
 
 // Config bounds what the clients of one listener may do. A zero field takes the
@@ -49,6 +51,9 @@ type Deps struct {
 	Metrics Metrics      // nil: nothing is counted
 	// TLS, if not nil, is by what connections are secured.
 	TLS *TLS
+	// SASL, if not nil, is how clients say who they are. The handler leads each
+	// connection's conversation.
+	SASL *sasl.Server
 }
 
 // Metrics counts what happens to connections. Its methods are safe for
@@ -56,7 +61,7 @@ type Deps struct {
 type Metrics interface {
 	ConnectionOpened()
 	// ConnectionClosed notes the end of an opened connection, with one word for why:
-	// client, idle, slow, malformed, oversized, memory, panic, handler, file, tls or stop.
+	// client, idle, slow, malformed, oversized, memory, panic, handler, file, tls, sasl or stop.
 	ConnectionClosed(reason string)
 	// ConnectionRefused notes a connection that was closed at once: connections or
 	// connections_per_ip, after the limit that was reached.

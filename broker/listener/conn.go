@@ -16,6 +16,7 @@ import (
 
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/sasl"
 )
 
 // Conn is one client's connection.
@@ -28,6 +29,9 @@ type Conn struct {
 	// handler has found it true, and belongs to it.
 	Claim  *NodeClaim
 	Remote net.Addr
+	// SASL is how the client says who it is, nil where it need not. It belongs to the
+	// handler, on the connection's own goroutine.
+	SASL *sasl.Conversation
 
 	listener *Listener
 	socket   net.Conn
@@ -41,6 +45,7 @@ type Conn struct {
 	asked     bool      // a request for something, not only for versions
 	believed  int       // how far the next frame's length is, bytes
 	idleSince time.Time // when the read deadline was last moved; zero: it is no idle one
+	refused   *ending   // the handler does without the client
 	postponed postponed
 
 	mu sync.Mutex
@@ -116,6 +121,9 @@ func newConn(l *Listener, socket net.Conn, host string) *Conn {
 		believed:  believedLeast,
 	}
 	c.changed.L = &c.mu
+	if l.deps.SASL != nil {
+		c.SASL = l.deps.SASL.Converse()
+	}
 	return c
 }
 
@@ -132,7 +140,7 @@ func (c *Conn) serve() {
 
 // end lets go of the connection once nobody works for it any more.
 func (c *Conn) end(why ending) {
-	if why.reason == "stop" || errors.Is(why.err, io.EOF) {
+	if why.reason == "stop" || why.reason == "sasl" || errors.Is(why.err, io.EOF) {
 		// What was begun is answered; a client may also end what it sends and read on.
 		c.await(func() bool { return c.queue.pending == 0 })
 	}
@@ -181,8 +189,16 @@ func (c *Conn) serveRequests() ending {
 		c.handle(r)
 		c.returned(r)
 		c.boundPostponed(size)
+		if c.refused != nil {
+			return *c.refused
+		}
 	}
 }
+
+// Refuse ends the connection once the request that is handled now, and all before it,
+// are answered: its client has not said who it is. Only the handler may call it, on
+// the connection's own goroutine.
+func (c *Conn) Refuse(why error) { c.refused = &ending{"sasl", why} }
 
 func endingOf(err error) ending {
 	var why ending
@@ -193,6 +209,9 @@ func endingOf(err error) ending {
 }
 
 func (c *Conn) newRequest(frame *buffer) (*Request, error) {
+	if c.SASL != nil && c.SASL.Bare() {
+		return c.newToken(frame), nil
+	}
 	h, body, err := protocol.ParseHeader(frame.b)
 	if err != nil {
 		return nil, err
@@ -204,9 +223,16 @@ func (c *Conn) newRequest(frame *buffer) (*Request, error) {
 		Body: body, Conn: c, Received: time.Now(),
 		overlaps: c.listener.deps.Handler.Overlaps(h.Key),
 	}
-	r.memory.Store(frame)
-	r.holders.Store(2)
+	r.hold(frame)
 	return r, nil
+}
+
+// newToken is a request without a header, as SASL's tokens are after a handshake of
+// version 0.
+func (c *Conn) newToken(frame *buffer) *Request {
+	r := &Request{Key: int16(kmsg.SASLAuthenticate), Bare: true, Body: frame.b, Conn: c, Received: time.Now()}
+	r.hold(frame)
+	return r
 }
 
 // pending reports whether an answer is still owed.

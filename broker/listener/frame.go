@@ -103,20 +103,34 @@ func (c *Conn) readSize() (int, error) {
 	var length [lengthSize]byte
 	c.ahead.take(length[:])
 	size := int(int32(binary.BigEndian.Uint32(length[:])))
-	limit := c.listener.config.MaxRequestBytes
-	if !c.spoken {
-		limit = c.listener.config.MaxUnknownRequestBytes
-	}
+	least, limit := c.frameLimits()
 	switch {
 	case size > limit && !c.spoken && length[0] == tlsHandshake && length[1] == tlsMajor:
 		return 0, ending{"malformed", fmt.Errorf("the client begins with a TLS handshake, and the listener %s is one without TLS; "+
-			"the client wants another listener, or security.protocol=PLAINTEXT", c.Listener)}
-	case size < protocol.HeaderSize:
-		return 0, ending{"malformed", fmt.Errorf("a frame of %d bytes, a request has at least %d", size, protocol.HeaderSize)}
+			"the client wants another listener, or its security.protocol without SSL", c.Listener)}
+	case size < least:
+		return 0, ending{"malformed", fmt.Errorf("a frame of %d bytes, a request has at least %d", size, least)}
 	case size > limit:
 		return 0, ending{"oversized", fmt.Errorf("a frame of %d bytes, at most %d are taken", size, limit)}
 	}
 	return size, nil
+}
+
+// frameLimits are how small and how large a frame may be. Who has still to say who he
+// is may send less than others.
+func (c *Conn) frameLimits() (least, most int) {
+	config := &c.listener.config
+	least, most = protocol.HeaderSize, config.MaxRequestBytes
+	if !c.spoken {
+		most = config.MaxUnknownRequestBytes
+	}
+	if c.SASL == nil || c.SASL.Known() {
+		return least, most
+	}
+	if c.SASL.Bare() {
+		least = 0
+	}
+	return least, min(most, c.SASL.MaxReceive())
 }
 
 // readBody reads size bytes into memory that grows with what arrives. After an

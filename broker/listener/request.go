@@ -28,6 +28,9 @@ type Request struct {
 	// Role is a second name that metrics know the request by, empty for none: Kafka
 	// tells a consumer's fetches from a follower's. The handler sets it.
 	Role string
+	// Bare says that the request is a token of SASL and nothing else, and that its
+	// answer has no header either.
+	Bare bool
 
 	memory   atomic.Pointer[buffer] // holds Body; nil once released
 	holders  atomic.Int32           // of memory: the handler's call, and the answer
@@ -40,6 +43,13 @@ type Request struct {
 	clock
 	answer
 	next *Request
+}
+
+// hold makes the request the owner of its frame, until the handler's call and the
+// answer let go of it.
+func (r *Request) hold(frame *buffer) {
+	r.memory.Store(frame)
+	r.holders.Store(2)
 }
 
 // Waited notes time that the handler spent waiting for others. It is called by the
@@ -145,6 +155,9 @@ func (r *Request) finishOnce() bool {
 
 // appendHead appends the frame's size and the response header.
 func (r *Request) appendHead(dst []byte, bodySize int) []byte {
+	if r.Bare {
+		return binary.BigEndian.AppendUint32(dst, uint32(bodySize))
+	}
 	flexible := protocol.ResponseHeaderFlexible(r.Key, r.Version)
 	size := 4 + bodySize
 	if flexible {

@@ -88,6 +88,9 @@ func (c *Conn) shakeHands() *ending {
 		return c.unshaken(err)
 	}
 	_ = socket.SetDeadline(time.Time{})
+	if c.SASL != nil {
+		return nil // whatever certificate it has
+	}
 	principal, err := c.listener.deps.TLS.Principal(socket.ConnectionState())
 	if err != nil {
 		return &ending{"tls", err}
@@ -106,7 +109,7 @@ func (c *Conn) unshaken(err error) *ending {
 	case errors.Is(err, io.EOF):
 		return &ending{"client", err} // who only looks whether somebody listens
 	case errors.As(err, &header):
-		err = errors.New("the client does not speak TLS, which this listener asks for; it wants security.protocol=SSL, or another listener")
+		err = errors.New("the client does not speak TLS, which this listener asks for; it wants security.protocol=SSL or SASL_SSL, or another listener")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = fmt.Errorf("the TLS handshake did not end in %s", c.listener.config.HandshakeTimeout)
 	case errors.As(err, &network) && network.Op == "remote error":

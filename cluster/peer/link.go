@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
 
@@ -253,11 +254,12 @@ func (l *link) miss(s *session, err error, now time.Time) {
 		"node", l.node, "addr", s.addr, "err", err)
 }
 
-// insecure reports whether TLS is why a connection failed. That a node does not take
+// insecure reports whether TLS or SASL is why a connection failed. That a node does not take
 // this one's certificate, it says when this one believes that all is well.
 func insecure(err error) bool {
 	var network *net.OpError
-	return errors.Is(err, transport.ErrHandshake) && !errors.Is(err, context.Canceled) || errors.As(err, &network) && network.Op == "remote error"
+	unproved := errors.Is(err, transport.ErrHandshake) || errors.Is(err, sasl.ErrLogin)
+	return unproved && !errors.Is(err, context.Canceled) || errors.As(err, &network) && network.Op == "remote error"
 }
 
 func (l *link) established(s *session) {

@@ -12,14 +12,18 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/security/transport"
 )
 
 // clientSecurity is what -X says of how brokers are connected to.
 type clientSecurity struct {
 	tls    bool
+	asks   bool     // brokers ask by SASL who the client is
 	named  []string // settings of TLS that were given
+	told   []string // settings of SASL that were given
 	stores transport.Settings
+	who    credentials
 }
 
 // securitySetting takes the value of one of the configs that secure a client.
@@ -42,15 +46,20 @@ var securitySettings = map[string]securitySetting{
 	"ssl.truststore.password":               storeSetting(func(s *transport.Settings, v string) { s.TrustStore.Password = transport.Secret(v) }),
 	"ssl.truststore.certificates":           storeSetting(func(s *transport.Settings, v string) { s.TrustStore.Certificates = v }),
 	"ssl.endpoint.identification.algorithm": hostSetting,
+	"sasl.mechanism":                        mechanismSetting,
+	"sasl.mechanisms":                       mechanismSetting,
+	"sasl.jaas.config":                      jaasSetting,
+	"sasl.username":                         func(s *clientSecurity, v string) error { s.who.user = v; return nil },
+	"sasl.password":                         func(s *clientSecurity, v string) error { s.who.password = transport.Secret(v); return nil },
 }
 
 func protocolSetting(s *clientSecurity, value string) error {
 	switch strings.ToUpper(value) {
-	case "PLAINTEXT", "SSL":
-		s.tls = strings.EqualFold(value, "SSL")
+	case config.Plaintext, config.SSL, config.SASLPlaintext, config.SASLSSL:
+		s.tls, s.asks = strings.HasSuffix(strings.ToUpper(value), config.SSL), strings.HasPrefix(strings.ToUpper(value), "SASL")
 		return nil
 	}
-	return errors.New("it is PLAINTEXT or SSL")
+	return errors.New("it is PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
 }
 
 func storeSetting(set func(*transport.Settings, string)) securitySetting {
@@ -96,8 +105,11 @@ func (s *clientSecurity) take(key, value string) (is bool, err error) {
 	if !is {
 		return false, nil
 	}
-	if strings.HasPrefix(key, "ssl.") {
+	switch {
+	case strings.HasPrefix(key, "ssl."):
 		s.named = append(s.named, key)
+	case strings.HasPrefix(key, "sasl."):
+		s.told = append(s.told, key)
 	}
 	return true, setting(s, value)
 }
@@ -106,20 +118,30 @@ func (s *clientSecurity) take(key, value string) (is bool, err error) {
 func (s *clientSecurity) options() ([]kgo.Opt, error) {
 	switch {
 	case !s.tls && len(s.named) > 0:
-		return nil, fmt.Errorf("-X %s has no effect without -X security.protocol=SSL", s.named[0])
-	case !s.tls:
-		return nil, nil
+		return nil, fmt.Errorf("-X %s has no effect without -X security.protocol=SSL or SASL_SSL", s.named[0])
+	case !s.asks && len(s.told) > 0:
+		return nil, fmt.Errorf("-X %s has no effect without -X security.protocol=SASL_SSL or SASL_PLAINTEXT", s.told[0])
+	}
+	var opts []kgo.Opt
+	if s.asks {
+		var err error
+		if opts, err = s.who.options(); err != nil {
+			return nil, err
+		}
+	}
+	if !s.tls {
+		return opts, nil
 	}
 	source, err := transport.Open("client", s.stores, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	dial := source.Dialer((&net.Dialer{}).DialContext)
-	return []kgo.Opt{kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
 		return dial(ctx, network, addr)
-	})}, nil
+	})), nil
 }
 
 // clientKeys are all keys that -X takes.

@@ -103,7 +103,11 @@ func addClientFlag(env *environment, root *cobra.Command) {
 func (e *environment) clientOptions(cmd *cobra.Command) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
 	secured := newClientSecurity()
-	for _, pair := range e.client {
+	pairs, err := e.clientPairs()
+	if err != nil {
+		return nil, err
+	}
+	for _, pair := range pairs {
 		key, value, found := strings.Cut(pair, "=")
 		setting, known := clientSettings[key]
 		is, wrong := secured.take(key, value)
@@ -123,6 +127,9 @@ func (e *environment) clientOptions(cmd *cobra.Command) ([]kgo.Opt, error) {
 			return nil, badUsage(cmd, "-X %s: %v", pair, err)
 		}
 		opts = append(opts, opt)
+	}
+	if err := e.addLogin(cmd, &secured); err != nil {
+		return nil, err
 	}
 	more, err := secured.options()
 	if err != nil {

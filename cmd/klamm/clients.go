@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -58,6 +59,11 @@ func (e *environment) dial(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, e
 func (e *environment) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	for _, refusal := range []*kerr.Error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism} {
+		if errors.Is(err, refusal) {
+			return fmt.Errorf("the broker at %s does not let this client in: %w", strings.Join(e.brokers, ","), err)
+		}
 	}
 	return fmt.Errorf("no broker answers at %s: %s. Start one with `klamm serve`, or name another with --brokers",
 		strings.Join(e.brokers, ","), reason(err, ""))

@@ -21,6 +21,7 @@ type environment struct {
 
 	brokers []string  // host:port of the cluster, from flag, variable or default
 	client  []string  // KEY=VALUE of the client, from -X
+	login   login     // who the client is, from flags
 	options []kgo.Opt // what they come to
 }
 

@@ -26,6 +26,7 @@ any other Kafka cluster.
 	})
 	addBrokersFlag(env, root)
 	addClientFlag(env, root)
+	addLoginFlags(env, root)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) (err error) {
 		env.options, err = env.clientOptions(cmd)
 		return err
