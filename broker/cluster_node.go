@@ -49,6 +49,7 @@ type clusterNode struct {
 	lost         *lostReplicas
 	throttles    *throttles
 	gate         *api.Gate
+	departures   *api.Departures
 	loading      sync.WaitGroup // coordinators that read their logs
 }
 
@@ -68,6 +69,7 @@ func (n *clusterNode) me() int32 { return n.broker.config.NodeID }
 
 // broke hears that a connection to another node ended.
 func (n *clusterNode) broke(id int32, lane peer.Lane, refused bool) {
+	n.departures.HungUp(id)
 	switch lane {
 	case peer.LaneQuorum:
 		if refused && n.quorum != nil {
@@ -82,6 +84,7 @@ func (n *clusterNode) broke(id int32, lane peer.Lane, refused bool) {
 
 // reached hears that a connection to another node was made.
 func (n *clusterNode) reached(id int32, lane peer.Lane) {
+	n.departures.Reached(id)
 	if lane == peer.LaneWatch && n.active != nil {
 		n.active.Reached(id)
 	}
@@ -199,8 +202,9 @@ func (n *clusterNode) eligible(id int32, epoch int64) bool {
 // openNode takes up this node's part in a cluster.
 func (b *Broker) openNode(deps Deps) error {
 	n := &clusterNode{
-		broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), gate: api.NewGate(), coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}},
-		gone: map[protocol.TopicPartition]protocol.TopicID{},
+		broker: b, incarnation: protocol.NewTopicID(), lost: newLostReplicas(), throttles: newThrottles(b.config.NodeID), gate: api.NewGate(), departures: api.NewDepartures(),
+		coordinators: coordinators{epochs: map[protocol.TopicPartition]int32{}},
+		gone:         map[protocol.TopicPartition]protocol.TopicID{},
 	}
 	b.node = n
 	n.peers = peer.New(peer.Config{
@@ -215,7 +219,7 @@ func (b *Broker) openNode(deps Deps) error {
 		b.openCoordinators(deps, func(ctx context.Context) (int64, int64, error) { return n.control.TakeProducerIDs(ctx) })
 		d = b.handlerDeps(deps)
 	}
-	d.Throttle, d.Gate = n.throttles, n.gate
+	d.Throttle, d.Gate, d.Departures = n.throttles, n.gate, n.departures
 	d.Cluster, d.Quorum, d.ClusterID, d.Incarnation = decisions{n}, n.quorum, b.clusterID(), n.incarnation
 	if n.quorum != nil {
 		d.Active, d.Voter = n.active, n.quorum
@@ -352,6 +356,7 @@ func (n *clusterNode) firstVoters(fs disk.FS) ([]metadata.Voter, error) {
 
 // metadataChanged takes up what the cluster decided.
 func (n *clusterNode) metadataChanged(img *metadata.Image, d *metadata.Delta) {
+	n.departures.MetadataChanged(img, d.BrokersChanged)
 	if n.control == nil {
 		return
 	}

@@ -55,6 +55,7 @@ type Deps struct {
 	ClusterID   string
 	Incarnation [16]byte         // of this process
 	Gate        *Gate            // nil: clients are let in at once
+	Departures  *Departures      // nil: there is no other node
 	Active      ActiveController // nil where this node does not vote
 	Voter       Voter            // the same
 	// TxnCoordinators are those on other nodes, nil where this one is alone.
@@ -104,6 +105,7 @@ type Handler struct {
 	clusterID   string
 	incarnation [16]byte
 	gate        *Gate
+	departures  *Departures
 	active      ActiveController
 	voter       Voter
 	elsewhere   *enlist.Coordinators // of transactions, nil where this node is alone
@@ -121,7 +123,7 @@ func New(d Deps) *Handler {
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions, followers: replica.NewSessions(),
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
-		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
+		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, departures: d.Departures, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		apis: clientAPIs, serving: serving, stop: stop,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,14 +36,15 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 		r.ReplyMsg(resp)
 		return
 	}
+	h.awaitLeaders(r, req)
 	img := h.image() // without what is created now: see autoCreate
 	if err := h.autoCreate(r, req, img); err != nil {
 		h.logger.Error("topics could not be created automatically", "err", err)
 	}
 	resp.ClusterID = &img.ClusterID
 	resp.ControllerID = controllerFor(img)
-	for b := range img.Live() {
-		if e, ok := endpointOf(b, r.Conn.Listener); ok {
+	for b := range img.Brokers() {
+		if e, ok := endpointOf(b, r.Conn.Listener); ok && h.tellsOf(b) {
 			broker := kmsg.NewMetadataResponseBroker()
 			broker.NodeID, broker.Host, broker.Port = b.ID, e.Host, int32(e.Port)
 			if b.Rack != "" {
@@ -54,6 +56,46 @@ func (h *Handler) metadata(r *listener.Request, req *kmsg.MetadataRequest) {
 	resp.AuthorizedOperations = h.operations(r, req.IncludeClusterAuthorizedOperations, security.ClusterResource, clusterOperations)
 	resp.Topics = h.metadataTopics(r, req, img)
 	r.ReplyMsg(resp)
+}
+
+// tellsOf reports whether clients are told of a broker.
+func (h *Handler) tellsOf(b *metadata.Broker) bool {
+	return !b.Fenced || h.departures != nil && h.departures.mourns(b.ID)
+}
+
+// awaitLeaders waits while it is being decided who leads instead of a node that has
+// just gone, where it led anything that the client asks for.
+func (h *Handler) awaitLeaders(r *listener.Request, req *kmsg.MetadataRequest) {
+	if h.departures == nil {
+		return
+	}
+	began := time.Now()
+	h.departures.await(h.serving, func(node int32) bool { return leadsAny(h.image(), req, node) })
+	r.Waited(time.Since(began))
+}
+
+// leadsAny reports whether a node leads any of the partitions that are asked for.
+func leadsAny(img *metadata.Image, req *kmsg.MetadataRequest, node int32) bool {
+	leads := func(t *metadata.Topic) bool {
+		return slices.ContainsFunc(t.Partitions, func(p metadata.Partition) bool { return p.Leader == node })
+	}
+	if wantsAllTopics(req) {
+		for t := range img.Topics() {
+			if leads(t) {
+				return true
+			}
+		}
+	}
+	for _, asked := range req.Topics {
+		t, found := img.TopicByID(asked.TopicID)
+		if asked.Topic != nil {
+			t, found = img.Topic(*asked.Topic)
+		}
+		if found && leads(t) {
+			return true
+		}
+	}
+	return false
 }
 
 // controllerFor is the node that clients are told is the controller: the active one,

@@ -57,7 +57,7 @@ func (i *Image) Active(id int32) bool {
 	return found && b.Active()
 }
 
-// Live yields the brokers that clients are told of, those that are not fenced, sorted
+// Live yields the brokers that are not fenced, sorted
 // by id.
 func (i *Image) Live() iter.Seq[*Broker] {
 	return func(yield func(*Broker) bool) {
