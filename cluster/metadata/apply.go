@@ -19,6 +19,7 @@ type change struct {
 	configsTouched []Resource
 	brokersTouched []int32
 	aclsTouched    []security.ACL
+	quotasTouched  []QuotaEntity
 }
 
 // Apply returns the image after the records and what differs in it. A record

@@ -22,6 +22,7 @@ type Delta struct {
 	BrokersChanged []int32
 	ACLsAdded      []security.ACL
 	ACLsRemoved    []security.ACL
+	QuotasChanged  []QuotaEntity
 }
 
 // TopicChange is a topic whose partitions changed. After has at least as many
@@ -45,6 +46,12 @@ func (c *change) delta(before, after *Image) *Delta {
 	slices.Sort(c.brokersTouched)
 	d.BrokersChanged = slices.Compact(c.brokersTouched)
 	d.addACLs(before, after, c.aclsTouched)
+	slices.SortFunc(c.quotasTouched, compareQuotaEntities)
+	for _, e := range slices.Compact(c.quotasTouched) {
+		if !maps.Equal(before.QuotasOf(e), after.QuotasOf(e)) {
+			d.QuotasChanged = append(d.QuotasChanged, e)
+		}
+	}
 	return d
 }
 
@@ -85,6 +92,9 @@ func Diff(before, after *Image) *Delta {
 			}
 		}
 		c.aclsTouched = slices.AppendSeq(c.aclsTouched, i.ACLs())
+		for e := range i.Quotas() {
+			c.quotasTouched = append(c.quotasTouched, e)
+		}
 	}
 	return c.delta(before, after)
 }

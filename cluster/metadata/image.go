@@ -37,6 +37,7 @@ type Image struct {
 	voters          tree[int32, *Voter]
 	joining         tree[int32, *Voter]
 	acls            tree[security.ACL, struct{}]
+	quotas          tree[QuotaEntity, map[string]float64]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,
@@ -56,6 +57,7 @@ func Empty() *Image {
 		voters:       newTree[int32, *Voter](cmp.Compare[int32]),
 		joining:      newTree[int32, *Voter](cmp.Compare[int32]),
 		acls:         newTree[security.ACL, struct{}](security.ACL.Compare),
+		quotas:       newTree[QuotaEntity, map[string]float64](compareQuotaEntities),
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // drawRecord draws a record that fits the image.
 func drawRecord(t *rapid.T, img *Image) Record {
 	topics := slices.Collect(img.Topics())
-	kinds := []recordType{typeVoterAdded, typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded}
+	kinds := []recordType{typeVoterAdded, typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded, typeQuotaSet}
 	if img.ClusterID == "" {
 		kinds = append(kinds, typeClusterNamed)
 	}
@@ -66,8 +66,24 @@ func drawRecord(t *rapid.T, img *Image) Record {
 		return &AccessControlAdded{drawACL(t, img)}
 	case typeAccessControlRemoved:
 		return &AccessControlRemoved{rapid.SampledFrom(acls).Draw(t, "acl")}
+	case typeQuotaSet:
+		return drawQuota(t)
 	}
 	return &TopicDeleted{rapid.SampledFrom(topics).Draw(t, "topic").ID}
+}
+
+// drawQuota draws a quota of few entities, so that some are set twice and taken back.
+func drawQuota(t *rapid.T) Record {
+	name := rapid.SampledFrom([]QuotaName{{}, DefaultQuota(), NamedQuota("a"), NamedQuota("b")})
+	q := &QuotaSet{Key: rapid.SampledFrom([]string{"producer_byte_rate", "request_percentage"}).Draw(t, "key")}
+	if q.Entity.User, q.Entity.ClientID = name.Draw(t, "user"), name.Draw(t, "client id"); !q.Entity.User.Is && !q.Entity.ClientID.Is {
+		q.Entity.IP = DefaultQuota()
+	}
+	if rapid.Bool().Draw(t, "set") {
+		value := rapid.Float64().Draw(t, "value")
+		q.Value = &value
+	}
+	return q
 }
 
 // drawACL draws one that the image has not.
@@ -219,7 +235,7 @@ func content(img *Image) []Record { return slices.Collect(img.Records()) }
 // everything is an image's content, not by way of its own records.
 func everything(img *Image) []any {
 	all := []any{img.ClusterID, img.ControllerID, img.NextProducerID, img.lastBrokerEpoch, maps.Collect(img.Features()),
-		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all()), slices.Collect(img.ACLs())}
+		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all()), slices.Collect(img.ACLs()), maps.Collect(img.Quotas())}
 	for t := range img.Topics() {
 		all = append(all, *t)
 	}
@@ -396,6 +412,8 @@ func TestApplyRefuses(t *testing.T) {
 		{&ProducerIDsAllocated{4}, "below 5"},
 		{&AccessControlAdded{security.ACL{Name: "a"}}, "exists"},
 		{&AccessControlRemoved{security.ACL{Name: "b"}}, "not known"},
+		{&QuotaSet{Key: "producer_byte_rate"}, "nobody"},
+		{&QuotaSet{Entity: QuotaEntity{User: NamedQuota("a"), IP: NamedQuota("::1")}}, "nobody"},
 	} {
 		if _, _, err := img.Apply([]Record{c.record}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.record, err, c.want)
@@ -469,6 +487,11 @@ func TestDiff(t *testing.T) {
 			}
 		}
 		requireACLsDiffer(t, before, after, d)
+		for _, e := range slices.Concat(slices.Collect(keys(before.quotas)), slices.Collect(keys(after.quotas))) {
+			if same := maps.Equal(before.QuotasOf(e), after.QuotasOf(e)); same == slices.Contains(d.QuotasChanged, e) {
+				t.Fatalf("quotas of %s from %v to %v, the difference is in %v", e, before.QuotasOf(e), after.QuotasOf(e), d.QuotasChanged)
+			}
+		}
 		for topic := range after.Topics() {
 			was, existed := before.TopicByID(topic.ID)
 			found := slices.ContainsFunc(d.TopicsChanged, func(c TopicChange) bool { return c.After == topic })

@@ -38,6 +38,7 @@ const (
 	typeVoterJoining         recordType = 16
 	typeAccessControlAdded   recordType = 17
 	typeAccessControlRemoved recordType = 18
+	typeQuotaSet             recordType = 40
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -79,6 +80,8 @@ func newRecord(t recordType) Record {
 		return new(AccessControlAdded)
 	case typeAccessControlRemoved:
 		return new(AccessControlRemoved)
+	case typeQuotaSet:
+		return new(QuotaSet)
 	}
 	return nil
 }
@@ -172,6 +175,13 @@ type AccessControlAdded struct{ ACL security.ACL }
 // AccessControlRemoved takes an ACL away.
 type AccessControlRemoved struct{ ACL security.ACL }
 
+// QuotaSet sets one quota of an entity, or with a nil Value takes it back.
+type QuotaSet struct {
+	Entity QuotaEntity
+	Key    string // producer_byte_rate
+	Value  *float64
+}
+
 func (*ClusterNamed) kind() recordType         { return typeClusterNamed }
 func (*ControllerElected) kind() recordType    { return typeControllerElected }
 func (*BrokerRegistered) kind() recordType     { return typeBrokerRegistered }
@@ -190,3 +200,4 @@ func (*BrokerEpochsGiven) kind() recordType    { return typeBrokerEpochsGiven }
 func (*VoterJoining) kind() recordType         { return typeVoterJoining }
 func (*AccessControlAdded) kind() recordType   { return typeAccessControlAdded }
 func (*AccessControlRemoved) kind() recordType { return typeAccessControlRemoved }
+func (*QuotaSet) kind() recordType             { return typeQuotaSet }

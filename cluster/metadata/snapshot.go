@@ -10,7 +10,7 @@ import (
 // their own: they are its snapshot.
 func (i *Image) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield) && i.yieldACLs(yield)
+		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield) && i.yieldACLs(yield) && i.yieldQuotas(yield)
 	}
 }
 
@@ -73,6 +73,18 @@ func (i *Image) yieldACLs(yield func(Record) bool) bool {
 	for a := range i.ACLs() {
 		if !yield(&AccessControlAdded{a}) {
 			return false
+		}
+	}
+	return true
+}
+
+func (i *Image) yieldQuotas(yield func(Record) bool) bool {
+	for e, set := range i.Quotas() {
+		for _, key := range slices.Sorted(maps.Keys(set)) {
+			value := set[key]
+			if !yield(&QuotaSet{e, key, &value}) {
+				return false
+			}
 		}
 	}
 	return true

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // recordVersion is the version that every record type has so far. A version
@@ -80,6 +81,14 @@ func (e *encoder) nullable(s *string) {
 	}
 	e.count(len(*s) + 1)
 	e.buf = append(e.buf, *s...)
+}
+
+// float writes 0 for nil, else 1 and the bits of the number.
+func (e *encoder) float(v *float64) {
+	e.flags(v != nil)
+	if v != nil {
+		e.int64(int64(math.Float64bits(*v)))
+	}
 }
 
 func (e *encoder) varint(v int32) { e.buf = binary.AppendVarint(e.buf, int64(v)) }
@@ -195,6 +204,17 @@ func (d *decoder) nullable() *string {
 	}
 	s := string(d.take(int(n) - 1))
 	return &s
+}
+
+func (d *decoder) float() *float64 {
+	switch there := d.byte(); {
+	case there > 1:
+		d.fail(fmt.Errorf("whether there is a number says %d", there))
+	case there == 1:
+		v := math.Float64frombits(uint64(d.int64()))
+		return &v
+	}
+	return nil
 }
 
 func (d *decoder) byte() byte {
