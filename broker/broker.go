@@ -19,6 +19,7 @@ import (
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/marker"
 	"github.com/klamm-io/klamm/broker/metrics"
+	"github.com/klamm-io/klamm/broker/quota"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
@@ -63,6 +64,7 @@ type Broker struct {
 	handler    *api.Handler
 	authorizer security.Authorizer
 	access     *security.Standard // the authorizer, nil where everyone may do everything
+	quotas     *quota.Clients
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
 	secured    map[string]*transport.Source // by what the listeners of protocol SSL are secured, by name
@@ -74,6 +76,7 @@ type Broker struct {
 // listeners. After an error nothing is held.
 func New(c *config.Broker, deps Deps) (*Broker, error) {
 	b := &Broker{config: c, logger: deps.Logger, partitions: replica.NewSet()}
+	b.quotas = quota.New(quota.Windows{Num: c.QuotaWindows, Size: c.QuotaWindow})
 	b.metrics = metrics.New(&state{b}, deps.Version)
 	if err := b.open(deps); err != nil {
 		return nil, errors.Join(err, b.close())
@@ -107,6 +110,7 @@ func (b *Broker) openAlone(deps Deps) (err error) {
 		return err
 	}
 	b.followACLs()
+	b.followQuotas()
 	b.quorum.Observe(b.metadataChanged)
 	d := b.handlerDeps(deps)
 	d.Cluster, d.Quorum = ownDecisions{b.quorum}, b.quorum
@@ -138,7 +142,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 	return api.Deps{
 		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Quotas: b.quotas, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	}
 }
 
@@ -189,12 +193,12 @@ func (b *Broker) bind() error {
 	budget := listener.NewBudget(c.RequestMemoryBytes)
 	b.metrics.RequestMemory(budget.Used)
 	if c.Roles.Broker || !c.Roles.Set {
-		if err := b.listen(c.Listeners, b.handler, budget); err != nil {
+		if err := b.listen(c.Listeners, b.handler, budget, pace{b.quotas}); err != nil {
 			return err
 		}
 	}
 	if c.Roles.Controller && c.Roles.Set {
-		if err := b.listen(c.ControllerListeners, b.handler.ForControllers(), budget); err != nil {
+		if err := b.listen(c.ControllerListeners, b.handler.ForControllers(), budget, nil); err != nil {
 			return err
 		}
 	}
@@ -210,13 +214,13 @@ func (b *Broker) bind() error {
 }
 
 // listen binds listeners that one handler serves.
-func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budget *listener.Budget) error {
+func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budget *listener.Budget, paced listener.Pace) error {
 	c := b.config
 	for _, e := range endpoints {
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
 			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
-		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener)})
+		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener), Pace: paced})
 		if err != nil {
 			return err
 		}

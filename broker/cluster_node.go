@@ -232,6 +232,7 @@ func (b *Broker) openNode(deps Deps) error {
 		n.takePart(deps)
 	}
 	b.followACLs()
+	b.followQuotas()
 	b.view.Observe(b.metadataChanged)
 	return nil
 }

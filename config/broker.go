@@ -63,6 +63,8 @@ type Broker struct {
 	ConnectionsMaxIdle    time.Duration // 0: for ever
 	SocketRequestMaxBytes int
 	RequestMemoryBytes    int64
+	QuotaWindows          int           // over which the use of clients is measured, at least one
+	QuotaWindow           time.Duration // how long one is
 
 	NumPartitions            int32
 	DefaultReplicationFactor int16
@@ -222,6 +224,8 @@ func (b *Broker) fillLimits() {
 	b.MaxConnectionsPerIP = int(b.int("max.connections.per.ip"))
 	b.ConnectionsMaxIdle = max(0, b.ms("connections.max.idle.ms"))
 	b.SocketRequestMaxBytes = int(b.int("socket.request.max.bytes"))
+	b.QuotaWindows = int(b.int("quota.window.num"))
+	b.QuotaWindow = units(b.int("quota.window.size.seconds"), time.Second)
 	b.RequestMemoryBytes = b.int("klamm.request.memory.bytes")
 	b.NumPartitions = int32(b.int("num.partitions"))
 	b.DefaultReplicationFactor = int16(b.int("default.replication.factor"))

@@ -99,8 +99,6 @@ var unusedKeys = map[string]string{
 	"producer.purgatory.purge.interval.requests":             "1000",
 	"queued.max.request.bytes":                               "-1",
 	"queued.max.requests":                                    "500",
-	"quota.window.num":                                       "11",
-	"quota.window.size.seconds":                              "1",
 	"remote.fetch.max.wait.ms":                               "500",
 	"remote.list.offsets.request.timeout.ms":                 "30000",
 	"remote.log.index.file.cache.total.size.bytes":           "1073741824",

@@ -403,6 +403,28 @@ var schemas = map[int16]schema{
 			}},
 		}},
 	}},
+	48: {name: "DescribeClientQuotas", from: 0, to: 1, flexible: 1, fields: []field{
+		{name: "Components", kind: array, of: object, from: 0, to: 1, fields: []field{
+			{name: "EntityType", kind: text, from: 0, to: 1},
+			{name: "MatchType", kind: fixed1, from: 0, to: 1},
+			{name: "Match", kind: text, from: 0, to: 1, null: versions{0, 2}},
+		}},
+		{name: "Strict", kind: fixed1, from: 0, to: 1},
+	}},
+	49: {name: "AlterClientQuotas", from: 0, to: 1, flexible: 1, fields: []field{
+		{name: "Entries", kind: array, of: object, from: 0, to: 1, fields: []field{
+			{name: "Entity", kind: array, of: object, from: 0, to: 1, fields: []field{
+				{name: "EntityType", kind: text, from: 0, to: 1},
+				{name: "EntityName", kind: text, from: 0, to: 1, null: versions{0, 2}},
+			}},
+			{name: "Ops", kind: array, of: object, from: 0, to: 1, fields: []field{
+				{name: "Key", kind: text, from: 0, to: 1},
+				{name: "Value", kind: fixed8, from: 0, to: 1},
+				{name: "Remove", kind: fixed1, from: 0, to: 1},
+			}},
+		}},
+		{name: "ValidateOnly", kind: fixed1, from: 0, to: 1},
+	}},
 	55: {name: "DescribeQuorum", from: 0, to: 2, flexible: 0, fields: []field{
 		{name: "Topics", kind: array, of: object, from: 0, to: 2, fields: []field{
 			{name: "TopicName", kind: text, from: 0, to: 2},

@@ -42,8 +42,15 @@ func (h *Handler) fetch(r *listener.Request, req *kmsg.FetchRequest) {
 		return
 	}
 	f := h.newFetch(r, req, session)
-	partitions := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.serving.Done())
+	answer := f.readOrWait(r.Received.Add(time.Duration(req.MaxWaitMillis)*time.Millisecond), h.serving.Done())
 	r.Waited(f.waited)
+	if wait := meterOf(r).fetched(r, recordBytes(answer)); wait > 0 {
+		release(answer)
+		throttled := fetchResponse{version: req.Version, throttle: wait, sessionID: session.Throttled()}
+		r.Reply(throttled.parts()...)
+		return
+	}
+	partitions := f.finish(answer)
 	h.countFetched(partitions)
 	response := fetchResponse{version: req.Version, sessionID: session.SessionID(), partitions: partitions}
 	h.fetchHints(&response, r.Conn.Listener)
@@ -71,7 +78,7 @@ type fetchTarget struct {
 }
 
 func (h *Handler) newFetch(r *listener.Request, req *kmsg.FetchRequest, session *fetchsession.Fetch) *fetch {
-	f := &fetch{req: req, session: session, most: int(min(req.MaxBytes, h.config.FetchMaxBytes)), targets: make([]fetchTarget, len(session.Wanted))}
+	f := &fetch{req: req, session: session, most: meterOf(r).mostFetched(int(min(req.MaxBytes, h.config.FetchMaxBytes))), targets: make([]fetchTarget, len(session.Wanted))}
 	if h.config.ReplicaSelector != "" && req.Rack != "" && req.Version >= readsAnyReplicaSince {
 		f.selects, f.img, f.me = true, h.image(), h.config.NodeID
 	}
@@ -132,7 +139,7 @@ func roleOf(req *kmsg.FetchRequest) string {
 func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetchedPartition {
 	answer, enough := f.read()
 	if enough || time.Until(deadline) <= 0 {
-		return f.finish(answer)
+		return answer
 	}
 	poll := wait.NewPoll()
 	for i := range f.targets {
@@ -147,7 +154,7 @@ func (f *fetch) readOrWait(deadline time.Time, stopping <-chan struct{}) []fetch
 		release(answer)
 		answer, enough = f.read()
 		if enough || !waiting {
-			return f.finish(answer)
+			return answer
 		}
 		waiting = f.wait(poll, timer, stopping)
 	}
@@ -177,7 +184,7 @@ func (f *fetch) read() (answer []fetchedPartition, enough bool) {
 		got += answer[i].records.Len
 		enough = enough || answer[i].special()
 	}
-	return answer, enough || got >= int(f.req.MinBytes) || len(f.targets) == 0
+	return answer, enough || got >= min(int(f.req.MinBytes), f.most) || len(f.targets) == 0
 }
 
 // special reports whether the partition has something to say besides records.
@@ -293,6 +300,14 @@ func (f *fetch) finish(answer []fetchedPartition) []fetchedPartition {
 	}
 	f.session.Rotate()
 	return kept
+}
+
+// recordBytes is how much of records an answer has.
+func recordBytes(answer []fetchedPartition) (n int) {
+	for i := range answer {
+		n += answer[i].records.Len
+	}
+	return n
 }
 
 func release(answer []fetchedPartition) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
@@ -15,6 +16,7 @@ import (
 // writes, which a test holds.
 type fetchResponse struct {
 	version    int16
+	throttle   time.Duration
 	errorCode  int16
 	sessionID  int32
 	partitions []fetchedPartition // runs of one topic become one topic entry
@@ -73,7 +75,7 @@ type divergingEpoch struct {
 func (f *fetchResponse) parts() []listener.Part {
 	w := fetchWriter{flexible: f.version >= 12, parts: make([]listener.Part, 0, 2*len(f.partitions)+1)}
 	w.buf = make([]byte, 0, 64+96*len(f.partitions))
-	w.int32(0) // throttle time
+	w.int32(int32(f.throttle.Milliseconds()))
 	if f.version >= 7 {
 		w.int16(f.errorCode)
 		w.int32(f.sessionID)

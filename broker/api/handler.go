@@ -19,6 +19,7 @@ import (
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
 	"github.com/klamm-io/klamm/broker/metrics"
+	"github.com/klamm-io/klamm/broker/quota"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
@@ -47,6 +48,7 @@ type Deps struct {
 	// NewProducerID returns an id that no producer of the cluster had.
 	NewProducerID func() (int64, error)
 	Authorizer    security.Authorizer
+	Quotas        *quota.Clients // nil: nothing is measured
 	Metrics       *metrics.Metrics
 	Logger        *slog.Logger
 	Dirs          []LogDir // in the order of log.dirs
@@ -98,6 +100,7 @@ type Handler struct {
 	throttle   Throttle
 	newID      func() (int64, error)
 	authorizer security.Authorizer
+	quotas     *quota.Clients
 	metrics    *metrics.Metrics
 	logger     *slog.Logger
 	dirs       []LogDir
@@ -124,6 +127,7 @@ func New(d Deps) *Handler {
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions, followers: replica.NewSessions(),
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, departures: d.Departures, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
+		quotas: d.Quotas,
 		apis: clientAPIs, serving: serving, stop: stop,
 	}
 }
@@ -159,6 +163,7 @@ func (h *Handler) Handle(r *listener.Request) {
 		r.Hangup(errNotReady) // so that the client asks elsewhere, or again
 	default:
 		h.awaitGate(r)
+		h.meter(r)
 		a.serve(h, r)
 	}
 }

@@ -50,6 +50,8 @@ func set(t *testing.T, to reflect.Value, from any) {
 		to.SetBool(from.(bool))
 	case reflect.Uint16:
 		to.SetUint(uint64(from.(float64)))
+	case reflect.Float64:
+		to.SetFloat(from.(float64))
 	default:
 		to.SetInt(int64(from.(float64)))
 	}

@@ -44,6 +44,7 @@ const adminClientID = "__admin_client"
 func (h *Handler) produce(r *listener.Request, req *kmsg.ProduceRequest) {
 	p := &pendingProduce{handler: h, request: r, acks: req.Acks, response: req.ResponseKind().(*kmsg.ProduceResponse)}
 	p.left.Store(1) // this goroutine's own share
+	meterOf(r).produced(r, req.Acks)
 	if req.TransactionID != nil {
 		r.DoPostponed() // the coordinator may have to be asked
 		p.verifyTxn(req)

@@ -74,6 +74,8 @@ func init() {
 		int16(kmsg.ListPartitionReassignments): serves(0, 0, (*Handler).listPartitionReassignments),
 		int16(kmsg.OffsetDelete):               serves(0, 0, (*Handler).offsetDelete),
 		int16(kmsg.DescribeQuorum):             serves(0, 2, (*Handler).describeQuorum),
+		int16(kmsg.DescribeClientQuotas):       serves(0, 1, (*Handler).describeClientQuotas),
+		int16(kmsg.AlterClientQuotas):          serves(0, 1, (*Handler).alterClientQuotas),
 		int16(kmsg.UpdateFeatures):             serves(0, 2, (*Handler).updateFeatures),
 		int16(kmsg.AddRaftVoter):               serves(0, 1, (*Handler).addRaftVoter),
 		int16(kmsg.RemoveRaftVoter):            serves(0, 0, (*Handler).removeRaftVoter),
@@ -115,7 +117,7 @@ var decidedByController = []kmsg.Key{
 	kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
 	kmsg.ElectLeaders, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.UnregisterBroker, kmsg.UpdateFeatures,
 	kmsg.DescribeQuorum, kmsg.AddRaftVoter, kmsg.RemoveRaftVoter,
-	kmsg.CreateACLs, kmsg.DeleteACLs, kmsg.DescribeACLs,
+	kmsg.CreateACLs, kmsg.DeleteACLs, kmsg.DescribeACLs, kmsg.AlterClientQuotas,
 }
 
 // maxElements bounds the array elements of a request: what decoding takes beyond

@@ -22,8 +22,12 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 		told.Topic, told.ErrorCode, told.ErrorMessage = t.Topic, errorCode(err), protocol.ErrorMessage(err)
 		return told
 	}
+	created := h.mutations(r, 6, req.ValidateOnly)
 	may := func(t *kmsg.CreateTopicsRequestTopic) error {
-		return unless(h.mayCreate(r, t.Topic), errMayNotCreate)
+		if !h.mayCreate(r, t.Topic) {
+			return errMayNotCreate
+		}
+		return created.take(t.Topic, h.partitionsOf(t))
 	}
 	var refused []kmsg.CreateTopicsResponseTopic
 	req.Topics, refused = permit(req.Topics, may, refusal)
@@ -34,8 +38,24 @@ func (h *Handler) createTopics(r *listener.Request, req *kmsg.CreateTopicsReques
 		resp = req.ResponseKind().(*kmsg.CreateTopicsResponse)
 		resp.Topics = refuseAll(req.Topics, err, refusal)
 	}
+	for i := range resp.Topics {
+		if resp.Topics[i].ErrorCode != 0 {
+			created.failed(resp.Topics[i].Topic)
+		}
+	}
 	resp.Topics = append(resp.Topics, refused...)
 	r.ReplyMsg(resp)
+}
+
+// partitionsOf is how many partitions a topic is to have.
+func (h *Handler) partitionsOf(t *kmsg.CreateTopicsRequestTopic) int {
+	switch {
+	case len(t.ReplicaAssignment) > 0:
+		return len(t.ReplicaAssignment)
+	case t.NumPartitions < 0:
+		return int(h.config.NumPartitions)
+	}
+	return int(t.NumPartitions)
 }
 
 // errMayNotCreate has Kafka's words.
@@ -45,7 +65,7 @@ var errMayNotCreate = fmt.Errorf("Authorization failed.: %w", kerr.TopicAuthoriz
 //
 //	4  flexible    5  error messages    6  by topic id (KIP-516)
 func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsRequest) {
-	img := h.image()
+	img, deleted := h.image(), h.mutations(r, 5, false)
 	refusal := func(t *kmsg.DeleteTopicsRequestTopic, err error) kmsg.DeleteTopicsResponseTopic {
 		told := kmsg.NewDeleteTopicsResponseTopic()
 		told.Topic, told.TopicID, told.ErrorCode, told.ErrorMessage = t.Topic, t.TopicID, errorCode(err), protocol.ErrorMessage(err)
@@ -57,10 +77,10 @@ func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsReques
 	}
 	var refused, refusedNames []kmsg.DeleteTopicsResponseTopic
 	req.Topics, refused = permit(req.Topics, func(t *kmsg.DeleteTopicsRequestTopic) error {
-		return unless(h.mayDelete(r, img, t.Topic, t.TopicID), kerr.TopicAuthorizationFailed)
+		return h.mayDelete(r, img, t.Topic, t.TopicID, deleted)
 	}, refusal)
 	req.TopicNames, refusedNames = permit(req.TopicNames, func(name *string) error {
-		return unless(h.mayDelete(r, img, name, [16]byte{}), kerr.TopicAuthorizationFailed)
+		return h.mayDelete(r, img, name, [16]byte{}, deleted)
 	}, named)
 	resp, err := decide(h, req, func(img *metadata.Image) ([]metadata.Record, *kmsg.DeleteTopicsResponse) {
 		return h.controller.DeleteTopics(img, req, h.inputs())
@@ -69,19 +89,34 @@ func (h *Handler) deleteTopics(r *listener.Request, req *kmsg.DeleteTopicsReques
 		resp = req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 		resp.Topics = append(refuseAll(req.Topics, err, refusal), refuseAll(req.TopicNames, err, named)...)
 	}
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; t.ErrorCode != 0 && t.Topic != nil {
+			deleted.failed(*t.Topic)
+		}
+	}
 	resp.Topics = append(append(resp.Topics, refused...), refusedNames...)
 	r.ReplyMsg(resp)
 }
 
-func (h *Handler) mayDelete(r *listener.Request, img *metadata.Image, name *string, id [16]byte) bool {
-	if name == nil {
-		t, found := img.TopicByID(id)
-		if !found {
-			return true // the answer says that there is none
-		}
+// mayDelete says why a topic may not be deleted, by rights or by quota. That there is
+// none is for the answer to say.
+func (h *Handler) mayDelete(r *listener.Request, img *metadata.Image, name *string, id [16]byte, deleted *mutations) error {
+	t, found := img.TopicByID(id)
+	switch {
+	case name != nil:
+		t, found = img.Topic(*name)
+	case !found:
+		return nil
+	default:
 		name = &t.Name
 	}
-	return h.allowed(r, security.Delete, topicResource(*name))
+	if !h.allowed(r, security.Delete, topicResource(*name)) {
+		return kerr.TopicAuthorizationFailed
+	}
+	if !found {
+		return nil
+	}
+	return deleted.take(t.Name, len(t.Partitions))
 }
 
 // createPartitions answers CreatePartitions (37), versions 0 to 3:
@@ -93,8 +128,15 @@ func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitio
 		told.Topic, told.ErrorCode = t.Topic, errorCode(err)
 		return told
 	}
+	img, added := h.image(), h.mutations(r, 3, req.ValidateOnly)
 	may := func(t *kmsg.CreatePartitionsRequestTopic) error {
-		return unless(h.allowed(r, security.Alter, topicResource(t.Topic)), kerr.TopicAuthorizationFailed)
+		if !h.allowed(r, security.Alter, topicResource(t.Topic)) {
+			return kerr.TopicAuthorizationFailed
+		}
+		if topic, found := img.Topic(t.Topic); found {
+			return added.take(t.Topic, int(t.Count)-len(topic.Partitions))
+		}
+		return nil
 	}
 	var refused []kmsg.CreatePartitionsResponseTopic
 	req.Topics, refused = permit(req.Topics, may, refusal)
@@ -104,6 +146,11 @@ func (h *Handler) createPartitions(r *listener.Request, req *kmsg.CreatePartitio
 	if err != nil {
 		resp = req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 		resp.Topics = refuseAll(req.Topics, err, refusal)
+	}
+	for i := range resp.Topics {
+		if resp.Topics[i].ErrorCode != 0 {
+			added.failed(resp.Topics[i].Topic)
+		}
 	}
 	resp.Topics = append(resp.Topics, refused...)
 	r.ReplyMsg(resp)

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -262,6 +264,18 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 		for _, r := range resp.Results {
 			slices.SortFunc(r.MatchingACLs, inWords)
 		}
+	case *kmsg.DescribeClientQuotasResponse:
+		for i := range resp.Entries {
+			e := &resp.Entries[i]
+			slices.SortFunc(e.Values, inWords)
+			slices.SortFunc(e.Entity, func(a, b kmsg.DescribeClientQuotasResponseEntryEntity) int { return strings.Compare(a.Type, b.Type) })
+		}
+		slices.SortFunc(resp.Entries, func(a, b kmsg.DescribeClientQuotasResponseEntry) int { return inJSON(a.Entity, b.Entity) })
+	case *kmsg.AlterClientQuotasResponse:
+		for i := range resp.Entries {
+			slices.SortFunc(resp.Entries[i].Entity, func(a, b kmsg.AlterClientQuotasResponseEntryEntity) int { return strings.Compare(a.Type, b.Type) })
+		}
+		slices.SortFunc(resp.Entries, func(a, b kmsg.AlterClientQuotasResponseEntry) int { return inJSON(a.Entity, b.Entity) })
 	case *kmsg.ApiVersionsResponse:
 		resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return !slices.Contains(s.served, k.ApiKey) })
 	}
@@ -269,6 +283,13 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 
 // inWords is an order of things that have none of their own.
 func inWords[T any](a, b T) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
+
+// inJSON is inWords for what has pointers.
+func inJSON[T any](a, b T) int {
+	first, _ := json.Marshal(a)
+	second, _ := json.Marshal(b)
+	return bytes.Compare(first, second)
+}
 
 // nameQuorum names how far the metadata is, which is another in each cluster.
 func (s *transcript) nameQuorum(p *kmsg.DescribeQuorumResponseTopicPartition) {

@@ -275,6 +275,21 @@ func (f *Fetch) Keep(i int, a Answer) bool {
 	return news || !f.incremental
 }
 
+// Throttled ends a fetch that is answered with nothing because its client is to wait,
+// and returns the session that the answer is to name. A session that it asked for is not
+// made: the client has to ask again.
+func (f *Fetch) Throttled() (sessionID int32) {
+	if f.cache == nil || f.incremental {
+		return f.id
+	}
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	if s := f.cache.sessions[f.id]; s != nil {
+		f.cache.drop(s)
+	}
+	return 0
+}
+
 // Rotate ends an answer: the partitions that gave records go last, so that the
 // next fetch gives the others their turn.
 func (f *Fetch) Rotate() {

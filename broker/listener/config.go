@@ -54,6 +54,18 @@ type Deps struct {
 	// SASL, if not nil, is how clients say who they are. The handler leads each
 	// connection's conversation.
 	SASL *sasl.Server
+	// Pace, if not nil, bounds how often clients connect.
+	Pace Pace
+}
+
+// Pace bounds how often clients connect. Its methods are safe for concurrent use.
+type Pace interface {
+	// Wait notes a connection to the listener of that name, and returns how long it is
+	// to be served later: 0 for not at all.
+	Wait(listener string) time.Duration
+	// CloseAfter notes that an address connects. Where it does so too often it returns
+	// when the connection is to be closed, without having been served: 0 for not at all.
+	CloseAfter(host string) time.Duration
 }
 
 // Metrics counts what happens to connections. Its methods are safe for
@@ -63,8 +75,8 @@ type Metrics interface {
 	// ConnectionClosed notes the end of an opened connection, with one word for why:
 	// client, idle, slow, malformed, oversized, memory, panic, handler, file, tls, sasl or stop.
 	ConnectionClosed(reason string)
-	// ConnectionRefused notes a connection that was closed at once: connections or
-	// connections_per_ip, after the limit that was reached.
+	// ConnectionRefused notes a connection that was not served: connections,
+	// connections_per_ip or connection_rate, after the limit that was reached.
 	ConnectionRefused(reason string)
 	Answered(Served)
 	Panicked()

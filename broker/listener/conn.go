@@ -38,6 +38,8 @@ type Conn struct {
 	raw      syscall.RawConn // nil where answers cannot be tried without waiting
 	host     string
 	software atomic.Pointer[software]
+	// mutedUntil is in nanoseconds of Unix time; 0: it may be read.
+	mutedUntil atomic.Int64
 
 	// Used by the connection's own goroutine only.
 	ahead     ahead
@@ -172,6 +174,9 @@ func (c *Conn) serveRequests() ending {
 		if !c.await(func() bool { return c.queue.mayRead(c.listener.config.MaxInFlight) }) {
 			return ending{"stop", nil}
 		}
+		if !c.awaitUnmuted() {
+			return ending{"stop", nil}
+		}
 		frame, err := c.readFrame()
 		if err != nil {
 			return endingOf(err)
@@ -220,7 +225,7 @@ func (c *Conn) newRequest(frame *buffer) (*Request, error) {
 	c.asked = c.asked || h.Key != int16(kmsg.ApiVersions)
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
-		Body: body, Conn: c, Received: time.Now(),
+		Body: body, Conn: c, Size: len(frame.b), Received: time.Now(),
 		overlaps: c.listener.deps.Handler.Overlaps(h.Key),
 	}
 	r.hold(frame)

@@ -12,6 +12,10 @@
 // What a handler postpones is done once for the requests that a client has sent
 // together: before the connection's goroutine waits for anything (postpone.go).
 //
+// A client that its quota makes wait is answered at once, told how long, and not read
+// meanwhile (mute.go). One whose address connects too often is closed, but not at once,
+// so that it does not just try again (admit.go).
+//
 // Nothing from the network is believed before it is there: a frame's length is
 // checked before memory is taken for it, memory grows with the bytes that
 // arrive, and all requests of all listeners together share one [Budget].

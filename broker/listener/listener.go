@@ -32,6 +32,7 @@ type Listener struct {
 	refusals complaint
 	closings complaint
 	shaking  chan struct{} // has one for each TLS handshake that is under way
+	held     chan struct{} // has one for each connection that is closed later
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -57,7 +58,7 @@ func Listen(c Config, deps Deps) (*Listener, error) {
 func newListener(socket net.Listener, c Config, deps Deps) *Listener {
 	c = c.withDefaults()
 	return &Listener{
-		config: c, deps: deps, socket: socket, stopped: make(chan struct{}), shaking: make(chan struct{}, c.MaxHandshakes),
+		config: c, deps: deps, socket: socket, stopped: make(chan struct{}), shaking: make(chan struct{}, c.MaxHandshakes), held: make(chan struct{}, maxHeld),
 		conns: map[*Conn]struct{}{}, perIP: map[string]int{},
 	}
 }
@@ -91,6 +92,7 @@ func (l *Listener) stop() {
 		l.socket.Close()
 		for _, c := range l.all() {
 			c.socket.SetReadDeadline(time.Unix(1, 0))
+			c.wake() // who is muted
 		}
 	})
 }
@@ -115,6 +117,13 @@ func (l *Listener) accept(conns *sync.WaitGroup) error {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
+		if !l.awaitPace() {
+			socket.Close()
+			continue
+		}
+		if l.tooOften(socket, conns) {
+			continue
+		}
 		if c := l.admit(socket); c != nil {
 			conns.Go(func() {
 				defer l.forget(c)
@@ -123,47 +132,6 @@ func (l *Listener) accept(conns *sync.WaitGroup) error {
 		}
 	}
 }
-
-// admit makes a connection of socket, or closes it where there are too many.
-func (l *Listener) admit(socket net.Conn) *Conn {
-	host := hostOf(socket.RemoteAddr())
-	c, refused := l.enlist(socket, host)
-	if c == nil {
-		l.deps.Metrics.ConnectionRefused(refused)
-		socket.Close()
-		l.refusals.log(l.deps.Logger, "too many connections; raise max.connections or max.connections.per.ip", "client", socket.RemoteAddr(), "limit", refused)
-		return nil
-	}
-	l.deps.Metrics.ConnectionOpened()
-	return c
-}
-
-// enlist returns the new connection, or which limit it would exceed.
-func (l *Listener) enlist(socket net.Conn, host string) (c *Conn, refused string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if over(len(l.conns), l.config.MaxConnections) {
-		return nil, "connections"
-	}
-	if over(l.perIP[host], l.config.MaxConnectionsPerIP) {
-		return nil, "connections_per_ip"
-	}
-	c = newConn(l, socket, host)
-	l.conns[c] = struct{}{}
-	l.perIP[host]++
-	return c, ""
-}
-
-// hostOf returns an address without its port.
-func hostOf(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
-	}
-	return host
-}
-
-func over(count, limit int) bool { return limit > 0 && count >= limit }
 
 func (l *Listener) forget(c *Conn) {
 	host := c.Host()

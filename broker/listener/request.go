@@ -24,6 +24,7 @@ type Request struct {
 	// What is kept longer must be copied.
 	Body     []byte
 	Conn     *Conn
+	Size     int       // bytes of the whole frame but for its length
 	Received time.Time // when the last byte had been read
 	// Role is a second name that metrics know the request by, empty for none: Kafka
 	// tells a consumer's fetches from a follower's. The handler sets it.
@@ -31,6 +32,9 @@ type Request struct {
 	// Bare says that the request is a token of SASL and nothing else, and that its
 	// answer has no header either.
 	Bare bool
+	// Meter, if not nil, is asked when the request is answered with a message. The handler
+	// sets it.
+	Meter Meter
 
 	memory   atomic.Pointer[buffer] // holds Body; nil once released
 	holders  atomic.Int32           // of memory: the handler's call, and the answer
@@ -88,6 +92,9 @@ func (r *Request) ReplyMsg(msg kmsg.Response) {
 // it returns, if that is not nil, before long: what is settled meanwhile on the
 // same connection is sent with it, by one system call.
 func (r *Request) SettleMsg(msg kmsg.Response) (send func()) {
+	if r.Meter != nil {
+		r.throttle(msg)
+	}
 	buf := getBuffer(4096)
 	msg.SetVersion(r.Version)
 	buf.b = msg.AppendTo(r.appendHead(buf.b[:0], 0))

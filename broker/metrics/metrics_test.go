@@ -35,6 +35,15 @@ func (fixedState) Groups() []Group {
 	}}}
 }
 
+func (fixedState) Quotas() []Quota {
+	return []Quota{
+		{Resource: "Produce", User: "alice", ClientID: "loader", PerSecond: 1024, Throttle: 250 * time.Millisecond},
+		{Resource: "Fetch", User: "bob", PerSecond: 77},
+		{Resource: "Request", ClientID: "loader", PerSecond: 12.5},
+		{Resource: "ControllerMutation", User: "alice", PerSecond: 0.5},
+	}
+}
+
 func (fixedState) Cleaner() Cleaner {
 	return Cleaner{
 		SinceLook: 1500 * time.Millisecond, DirtyRatio: 0.259, Passes: 3, BytesRead: 1000, BytesKept: 400, LastRecopy: 0.4, LastKeys: 0.07,
@@ -124,14 +133,19 @@ func TestNamesThatDashboardsUse(t *testing.T) {
 		"kafka_server_socket_server_metrics_connection_creation_total|listener=PLAINTEXT": 2,
 		"kafka_server_socket_server_metrics_connection_close_total|listener=PLAINTEXT":    1,
 		"kafka_network_socketserver_expiredconnectionskilledcount":                        1,
-		"klamm_connections":                                               1,
-		"kafka_log_log_size|partition=0|topic=flights":                    4096,
-		"kafka_coordinator_group_groupmetadatamanager_numgroups":          3,
-		"klamm_groups|state=Reconciling|type=consumer":                    1,
-		"kafka_server_replicamanager_partitionswithlatetransactionscount": 1,
-		"klamm_transactional_ids|state=Ongoing":                           2,
-		"kafka_server_raft_metrics_current_leader":                        3,
-		"kafka_server_raft_metrics_current_epoch":                         9,
+		"klamm_connections":                                                                 1,
+		"kafka_log_log_size|partition=0|topic=flights":                                      4096,
+		"kafka_coordinator_group_groupmetadatamanager_numgroups":                            3,
+		"klamm_groups|state=Reconciling|type=consumer":                                      1,
+		"kafka_server_replicamanager_partitionswithlatetransactionscount":                   1,
+		"klamm_transactional_ids|state=Ongoing":                                             2,
+		"kafka_server_raft_metrics_current_leader":                                          3,
+		"kafka_server_raft_metrics_current_epoch":                                           9,
+		"kafka_server_quota_throttle_time|clientId=loader|resource=Produce|user=alice":      250,
+		"kafka_server_quota_byte_rate|clientId=loader|resource=Produce|user=alice":          1024,
+		"kafka_server_quota_byte_rate|clientId=|resource=Fetch|user=bob":                    77,
+		"kafka_server_quota_request_time|clientId=loader|resource=Request|user=":            12.5,
+		"kafka_server_quota_mutation_rate|clientId=|resource=ControllerMutation|user=alice": 0.5,
 		"kafka_brokers":                        1,
 		"kafka_topic_partitions|topic=flights": 2,
 		"kafka_topic_partition_current_offset|partition=0|topic=flights":       90,
@@ -167,7 +181,7 @@ func TestLint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
-		if !strings.HasPrefix(p.Metric, "kafka_log_logcleanermanager_") && !slices.Contains([]string{
+		if !strings.HasPrefix(p.Metric, "kafka_log_logcleanermanager_") && !strings.HasPrefix(p.Metric, "kafka_server_quota_") && !slices.Contains([]string{
 			"kafka_log_logmanager_logdirectoryoffline", "kafka_server_socket_server_metrics_connection_count",
 		}, p.Metric) {
 			t.Errorf("%s: %s", p.Metric, p.Text)

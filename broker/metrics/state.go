@@ -12,6 +12,7 @@ type State interface {
 	Partitions() []Partition
 	Groups() []Group
 	Cleaner() Cleaner
+	Quotas() []Quota
 }
 
 // Broker is the state of the whole node.
@@ -91,6 +92,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	s.gauge(groupOffsets, float64(offsets))
 	s.cleaner(c.state.Cleaner())
+	for _, q := range c.state.Quotas() {
+		s.quota(q)
+	}
 }
 
 type sender struct{ ch chan<- prometheus.Metric }

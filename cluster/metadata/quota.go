@@ -24,7 +24,7 @@ func NamedQuota(name string) QuotaName { return QuotaName{Is: true, Name: name} 
 // DefaultQuota is the part of all those that have no quota of their own.
 func DefaultQuota() QuotaName { return QuotaName{Is: true} }
 
-// String is the entity as Kafka's tools write it.
+// String is the entity as Kafka writes it: "user=alice", with null for the default.
 func (e QuotaEntity) String() string {
 	var parts []string
 	for _, p := range []struct {
@@ -33,9 +33,9 @@ func (e QuotaEntity) String() string {
 	}{{"user", e.User}, {"client-id", e.ClientID}, {"ip", e.IP}} {
 		switch {
 		case p.name.Is && p.name.Name == "":
-			parts = append(parts, "the default "+p.kind)
+			parts = append(parts, p.kind+"=null")
 		case p.name.Is:
-			parts = append(parts, fmt.Sprintf("%s '%s'", p.kind, p.name.Name))
+			parts = append(parts, p.kind+"="+p.name.Name)
 		}
 	}
 	return strings.Join(parts, ", ")
