@@ -24,6 +24,7 @@ func (n *clusterNode) assigned(img *metadata.Image, d *metadata.Delta) {
 			return
 		}
 		n.throttles.setRates(n.broker.config.ReplicationRates(img.BrokerConfig(n.me())))
+		n.broker.cordon(img)
 		n.assignAll(img)
 		return
 	}
@@ -156,6 +157,7 @@ func (n *clusterNode) reassign(img *metadata.Image, r metadata.Resource) {
 		}
 	case metadata.BrokerResource("").Type:
 		n.throttles.setRates(n.broker.config.ReplicationRates(img.BrokerConfig(n.me())))
+		n.broker.cordon(img)
 		for t := range img.Topics() {
 			n.assignTopic(img, &metadata.Topic{}, t)
 		}

@@ -106,6 +106,7 @@ func (b *Broker) openAlone(deps Deps) (err error) {
 	}
 	b.view = b.quorum
 	b.openCoordinators(deps, b.allocateProducerIDs)
+	b.cordon(b.view.Image())
 	if err := b.openLogs(); err != nil {
 		return err
 	}

@@ -303,7 +303,7 @@ func (n *clusterNode) takePart(deps Deps) {
 	b, c := n.broker, n.broker.config
 	n.control = control.New(control.Config{
 		Node: n.me(), ClusterID: b.clusterID(), Incarnation: n.incarnation, Rack: c.Rack, Listeners: b.advertised(), Features: controller.Features(),
-		LogDirs: b.logDirIDs(), PreviousBrokerEpoch: b.cleanBrokerEpoch(), HeartbeatInterval: c.BrokerHeartbeatInterval, SessionTimeout: c.BrokerSessionTimeout,
+		LogDirs: b.logDirIDs(), Cordoned: b.cordonedDirs, PreviousBrokerEpoch: b.cleanBrokerEpoch(), HeartbeatInterval: c.BrokerHeartbeatInterval, SessionTimeout: c.BrokerSessionTimeout,
 	}, control.Deps{View: b.view, Local: n.local(), Send: n.sendToController, Logger: deps.Logger})
 	n.replicator = replica.NewReplicator(replica.ReplicatorConfig{
 		Node: n.me(), LagMax: c.ReplicaLagMax, ProposalBackoff: proposalBackoff, FetchWait: c.ReplicaFetchWait, FetchBackoff: c.ReplicaFetchBackoff,

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -260,4 +261,60 @@ func TestLostMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, disk.OS, dir).holds("t", 0, "kept")
+}
+
+// TestCordonedFolders: new partitions go to folders that are not cordoned, and nowhere
+// where all are, while what is there stays and is served.
+func TestCordonedFolders(t *testing.T) {
+	t.Parallel()
+	fs := disk.NewMemory()
+	n := start(t, fs, "/one,/two", "cordoned.log.dirs=/one")
+	lie := func(want map[string]int) {
+		t.Helper()
+		dirs := map[string]int{}
+		for _, f := range n.folders {
+			dirs[f.path] = f.count()
+		}
+		if !maps.Equal(dirs, want) {
+			t.Errorf("partitions lie in %v, want %v", dirs, want)
+		}
+	}
+	cordon := func(dirs string) error {
+		t.Helper()
+		answers, err := kadm.NewClient(n.client()).AlterBrokerConfigs(deadline(t), []kadm.AlterConfig{{Name: "cordoned.log.dirs", Value: &dirs}}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return errors.Join(answers[0].Err)
+	}
+	n.createWith(3, nil, "a")
+	lie(map[string]int{"/one": 0, "/two": 3})
+	if err := cordon("/two"); err != nil {
+		t.Fatal(err)
+	}
+	n.createWith(2, nil, "b")
+	lie(map[string]int{"/one": 2, "/two": 3})
+	if err := cordon("/three"); !errors.Is(err, kerr.InvalidRequest) {
+		t.Errorf("to cordon a folder that there is not: %v", err)
+	}
+	for _, all := range []string{"*", "/one,/two"} {
+		if err := cordon(all); err != nil {
+			t.Fatal(err)
+		}
+		answers, err := kadm.NewClient(n.client()).CreateTopics(deadline(t), 1, 1, nil, "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := answers["c"].Err; !errors.Is(err, kerr.InvalidReplicationFactor) {
+			t.Errorf("where all folders are cordoned a topic is created: %v", err)
+		}
+		n.mustPut("a", "x")
+		n.stopClean()
+		n = start(t, fs, "/one,/two")
+	}
+	if err := cordon(""); err != nil {
+		t.Fatal(err)
+	}
+	n.create(nil, "c")
+	lie(map[string]int{"/one": 3, "/two": 3})
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
@@ -32,6 +34,8 @@ type folder struct {
 	dir          *log.Dir // nil where it could not be opened
 	failed       error    // why not
 	metadataOnly bool     // it is not one of log.dirs
+
+	cordoned atomic.Bool // it gets no new partitions
 
 	mu         sync.Mutex
 	partitions map[protocol.TopicPartition]bool // guarded by mu: those that lie here
@@ -190,7 +194,7 @@ func (b *Broker) logDirs() []api.LogDir {
 	var dirs []api.LogDir
 	for _, f := range b.folders {
 		if !f.metadataOnly {
-			dirs = append(dirs, api.LogDir{Path: f.path, Dir: f.dir})
+			dirs = append(dirs, api.LogDir{Path: f.path, Dir: f.dir, Cordoned: f.cordoned.Load})
 		}
 	}
 	return dirs
@@ -226,15 +230,39 @@ func (f *folder) count() int {
 }
 
 // emptiest returns the folder of log.dirs that has the fewest partitions: a new one
-// goes there. All of them can be used, or the first holds the metadata and can.
+// goes there, but to a cordoned folder only where all are. All of them can be used, or
+// the first holds the metadata and can.
 func (b *Broker) emptiest() *folder {
 	emptiest, least := b.folders[0], b.folders[0].count()
 	for _, f := range b.folders[1:] {
-		if n := f.count(); f.dir != nil && !f.metadataOnly && n < least {
+		if f.dir == nil || f.metadataOnly {
+			continue
+		}
+		n, better := f.count(), emptiest.cordoned.Load() && !f.cordoned.Load()
+		if worse := !emptiest.cordoned.Load() && f.cordoned.Load(); better || !worse && n < least {
 			emptiest, least = f, n
 		}
 	}
 	return emptiest
+}
+
+// cordon notes which folders get no new partitions.
+func (b *Broker) cordon(img *metadata.Image) {
+	cordoned := b.config.Cordoned(img.BrokerConfig(b.config.NodeID))
+	for _, f := range b.folders {
+		f.cordoned.Store(slices.Contains(cordoned, f.path))
+	}
+}
+
+// cordonedDirs are the ids of the folders of log.dirs that get no new partitions.
+func (b *Broker) cordonedDirs() [][16]byte {
+	ids := [][16]byte{}
+	for _, f := range b.folders {
+		if f.dir != nil && !f.metadataOnly && f.cordoned.Load() {
+			ids = append(ids, f.dir.ID())
+		}
+	}
+	return ids
 }
 
 // recoveryThreads is how many logs are opened at the same time.

@@ -105,6 +105,7 @@ func (b *Broker) configChanged(img *metadata.Image, r metadata.Resource) {
 	case kmsg.ConfigResourceTypeTopic:
 		b.reconfigure(img, r.Name)
 	case kmsg.ConfigResourceTypeBroker:
+		b.cordon(img)
 		for t := range img.Topics() {
 			b.reconfigure(img, t.Name)
 		}

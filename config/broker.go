@@ -197,7 +197,7 @@ func (b *Broker) fillNode() error {
 	if b.MetadataLogDir = b.value("metadata.log.dir"); b.MetadataLogDir == "" {
 		b.MetadataLogDir = b.LogDirs[0]
 	}
-	return nil
+	return b.CheckCordoned(b.value(cordonedKey))
 }
 
 // joinNames gives two names of one thing the same value. The old name's -1 asked

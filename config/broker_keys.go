@@ -29,6 +29,7 @@ var brokerKeys = []key{
 	{name: "controller.quorum.fetch.timeout.ms", kind: Int, standard: "2000", valid: atLeast(1), cluster: true, doc: "How long a node without a vote waits for the metadata that it asked for before it asks another controller."},
 	{name: "controller.quorum.request.timeout.ms", kind: Int, standard: "2000", valid: atLeast(1), cluster: true, doc: "How long a request to a controller may take."},
 	{name: "controller.quorum.voters", kind: List, standard: "", valid: voterList, cluster: true, doc: "The controllers that vote, as ID@host:port: the same on all nodes."},
+	{name: cordonedKey, kind: List, standard: "", dynamic: true, doc: "The folders of log.dirs that get no new partitions; * for all. A broker of which that are all gets none."},
 	{name: "default.replication.factor", kind: Int, standard: "1", valid: between(1, math.MaxInt16), doc: "How many replicas a partition has where its creator does not say."},
 	{name: "delete.topic.enable", kind: Boolean, standard: "true", doc: "Whether topics may be deleted."},
 	{name: "fetch.max.bytes", kind: Int, standard: "57671680", valid: atLeast(1024), doc: "The most that one fetch returns."},

@@ -22,7 +22,6 @@ var unusedKeys = map[string]string{
 	"controller.quota.window.num":                            "11",
 	"controller.quota.window.size.seconds":                   "1",
 	"controller.socket.timeout.ms":                           "30000",
-	"cordoned.log.dirs":                                      "",
 	"create.topic.policy.class.name":                         "",
 	"delegation.token.expiry.check.interval.ms":              "3600000",
 	"delegation.token.expiry.time.ms":                        "86400000",

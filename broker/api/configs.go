@@ -135,6 +135,18 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 	return nil
 }
 
+// checkOwnConfig refuses what only this broker can know to be wrong of its configs:
+// the controllers do not know where its folders are.
+func (h *Handler) checkOwnConfig(kind kmsg.ConfigResourceType, name, key string, value *string) error {
+	if kind != kmsg.ConfigResourceTypeBroker || name != strconv.Itoa(int(h.config.NodeID)) || key != "cordoned.log.dirs" || value == nil {
+		return nil
+	}
+	if err := h.config.CheckCordoned(*value); err != nil {
+		return fmt.Errorf("%w: %w", err, kerr.InvalidRequest)
+	}
+	return nil
+}
+
 // alterConfigs answers AlterConfigs (33), versions 0 to 2, which replaces all
 // that is set for a resource:
 //
@@ -146,7 +158,15 @@ func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsReques
 		return told
 	}
 	may := func(asked *kmsg.AlterConfigsRequestResource) error {
-		return h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+		if err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName); err != nil {
+			return err
+		}
+		for _, c := range asked.Configs {
+			if err := h.checkOwnConfig(asked.ResourceType, asked.ResourceName, c.Name, c.Value); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	var refused []kmsg.AlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)
@@ -175,7 +195,15 @@ func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.Increme
 		return told
 	}
 	may := func(asked *kmsg.IncrementalAlterConfigsRequestResource) error {
-		return h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName)
+		if err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName); err != nil {
+			return err
+		}
+		for _, c := range asked.Configs {
+			if err := h.checkOwnConfig(asked.ResourceType, asked.ResourceName, c.Name, c.Value); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	var refused []kmsg.IncrementalAlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)

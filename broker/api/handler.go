@@ -83,6 +83,8 @@ type Throttle interface {
 type LogDir struct {
 	Path string
 	Dir  *log.Dir // nil where it could not be opened
+	// Cordoned reports whether it gets no new partitions.
+	Cordoned func() bool
 }
 
 // Handler serves every API. It is safe for concurrent use.

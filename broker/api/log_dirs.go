@@ -26,7 +26,7 @@ func (h *Handler) describeLogDirs(r *listener.Request, req *kmsg.DescribeLogDirs
 	wanted := wantedPartitions(req)
 	for _, d := range h.dirs {
 		told := kmsg.NewDescribeLogDirsResponseDir()
-		told.Dir = d.Path
+		told.Dir, told.IsCordoned = d.Path, d.Cordoned()
 		if d.Dir == nil {
 			told.ErrorCode = kerr.KafkaStorageError.Code
 			resp.Dirs = append(resp.Dirs, told)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,9 @@ type Config struct {
 	Listeners   []metadata.Endpoint
 	Features    []metadata.FeatureRange
 	LogDirs     [][16]byte
+	// Cordoned are those of the log dirs that get no new partitions now, not nil; it is
+	// safe for concurrent use.
+	Cordoned func() [][16]byte
 	// PreviousBrokerEpoch is the epoch under which the broker shut down in order, -1
 	// where it did not.
 	PreviousBrokerEpoch int64
@@ -175,8 +180,12 @@ func (c *Conversation) MetadataChanged(img *metadata.Image, d *metadata.Delta) {
 
 // concernsHeartbeat reports whether the controller should hear of this broker at
 // once: it waits for the broker to have read its own registration, or for all to
-// have read that a broker which shuts down leads nothing any more.
+// have read that a broker which shuts down leads nothing any more; or other log dirs
+// may be cordoned now.
 func (c *Conversation) concernsHeartbeat(img *metadata.Image, d *metadata.Delta) bool {
+	if slices.Contains(d.ConfigsChanged, metadata.BrokerResource(strconv.Itoa(int(c.config.Node)))) {
+		return true
+	}
 	for _, id := range d.BrokersChanged {
 		b, found := img.Broker(id)
 		if id == c.config.Node && (!found || b.Fenced) || found && b.InControlledShutdown {

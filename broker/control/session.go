@@ -167,6 +167,7 @@ func (s *session) status() *kmsg.BrokerHeartbeatRequest {
 	req := kmsg.NewPtrBrokerHeartbeatRequest()
 	req.BrokerID, req.BrokerEpoch = s.config.Node, s.BrokerEpoch()
 	req.CurrentMetadataOffset = s.deps.View.Applied()
+	req.CordonedLogDirs = s.config.Cordoned()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, found := s.seen.Broker(req.BrokerID)

@@ -70,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.liveness = controller.NewLiveness(sessionTime, 200*time.Millisecond, named, 0, time.Now())
 	w.Conversation = New(Config{
-		Node: self, ClusterID: "klamm", Incarnation: [16]byte{1}, LogDirs: [][16]byte{{0xd1, 1}}, PreviousBrokerEpoch: -1,
+		Node: self, ClusterID: "klamm", Incarnation: [16]byte{1}, LogDirs: [][16]byte{{0xd1, 1}}, Cordoned: func() [][16]byte { return nil }, PreviousBrokerEpoch: -1,
 		HeartbeatInterval: 500 * time.Millisecond, SessionTimeout: sessionTime,
 	}, Deps{View: w, Local: w, Send: w.sendOver, Logger: slog.New(slog.NewTextHandler(&logLines{w}, nil))})
 	return w

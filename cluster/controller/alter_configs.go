@@ -92,6 +92,7 @@ func alterAll(img *metadata.Image, wanted []alteration, in Inputs, tell func(met
 		}
 		tell(a.resource, err)
 	}
+	records = append(records, cordonAlone(img, in, altered)...)
 	return append(records, followRules(img, in, altered)...)
 }
 
@@ -200,6 +201,9 @@ func (a *alteration) decideBroker(img *metadata.Image, in Inputs) (map[string]st
 	}
 	if set, is := after[minISRKey]; name != "" && is && set != img.Config(a.resource)[minISRKey] {
 		return nil, refuse(kerr.InvalidConfig, "Broker-level %s cannot be altered while ELR is enabled.", minISRKey)
+	}
+	if fixed := config.OfOneBroker(after); name == "" && len(fixed) > 0 {
+		return nil, refuse(kerr.InvalidRequest, "Cannot update these configs at default cluster level, broker id must be specified: [%s]", strings.Join(fixed, ", "))
 	}
 	return after, config.ValidateDynamicBroker(after)
 }

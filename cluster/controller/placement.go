@@ -29,7 +29,7 @@ type placement struct {
 // meet on the same broker.
 func placePartitions(img *metadata.Image, has []metadata.Partition, first, count, replicas int) ([]metadata.Partition, error) {
 	p := newPlacement(img)
-	if err := p.check(img, replicas); err != nil {
+	if err := p.check(replicas); err != nil {
 		return nil, err
 	}
 	if len(has) > 0 {
@@ -69,15 +69,15 @@ func newPlacement(img *metadata.Image) *placement {
 	return p
 }
 
-func (p *placement) check(img *metadata.Image, replicas int) error {
+func (p *placement) check(replicas int) error {
 	switch {
 	case len(p.order) == 0:
 		return refuse(kerr.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): "+
-			"All brokers are currently fenced.", replicas)
+			"All brokers are currently fenced, or have all their log directories cordoned.", replicas)
 	case replicas > len(p.order)+len(p.spare):
 		return refuse(kerr.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): "+
 			"The target replication factor of %d cannot be reached because only %d broker(s) are registered "+
-			"or some brokers have all their log directories cordoned.", replicas, replicas, img.NumBrokers())
+			"or some brokers have all their log directories cordoned.", replicas, replicas, len(p.order)+len(p.spare))
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func newSession(box *toolbox.Box, c *brokers.Cluster) *session {
 		_, controllerPort, _ := strings.Cut(n.Controller, ":")
 		name := fmt.Sprintf("NODE%d", n.ID)
 		names = append(names, n.Addr, name, host+" "+port, name, n.Controller, "CONTROLLER"+strconv.Itoa(int(n.ID)),
-			controllerPort, "PORT"+strconv.Itoa(int(n.ID)), n.Data, "DATA")
+			controllerPort, "PORT"+strconv.Itoa(int(n.ID)), n.Data, fmt.Sprintf("DATA%d", n.ID))
 	}
 	return &session{toolbox.Session{Box: box, Bootstrap: strings.Join(c.Seeds(), ","), Names: strings.NewReplacer(names...)}, c}
 }
@@ -110,6 +110,9 @@ var (
 // those in sync, too, is that in which they came to be.
 func (s *session) run(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
+	for _, n := range s.cluster.Nodes {
+		d.Input = strings.ReplaceAll(d.Input, fmt.Sprintf("DATA%d", n.ID), n.Data)
+	}
 	printed := inSync.ReplaceAllStringFunc(s.tools.Run(t, d), func(list string) string {
 		ids := strings.Split(strings.TrimPrefix(list, "Isr: "), ",")
 		slices.Sort(ids)
