@@ -420,6 +420,15 @@ func TestVotersComeAndGo(t *testing.T) {
 	add(1)
 	add(2)
 	c.await("three nodes vote", voters(1, 2, 3))
+	nowhere := kmsg.NewPtrAddRaftVoterRequest()
+	nowhere.TimeoutMillis, nowhere.VoterID, nowhere.VoterDirectoryID = 300, 9, [16]byte{9}
+	nowhere.Listeners = append(nowhere.Listeners, kmsg.AddRaftVoterRequestListener{Name: "CONTROLLER", Host: "127.0.0.1", Port: 1})
+	for i, n := range c.up {
+		resp := ask[*kmsg.AddRaftVoterResponse](n, nowhere)
+		if resp.ErrorCode != kerr.RequestTimedOut.Code || !strings.Contains(*resp.ErrorMessage, "node 9, at 127.0.0.1:1, did not get all that was decided in time") {
+			t.Errorf("node %d says of a voter that is nowhere: %d %s", i+1, resp.ErrorCode, *resp.ErrorMessage)
+		}
+	}
 	req := kmsg.NewPtrRemoveRaftVoterRequest()
 	req.VoterID, req.VoterDirectoryID = 1, c.up[0].metadataFolder().dir.ID()
 	if resp, err := req.RequestWith(ctx, cl); err != nil || resp.ErrorCode != 0 {

@@ -66,9 +66,17 @@ func changeVoters[R kmsg.Response](h *Handler, r *listener.Request, req kmsg.Req
 	case clusterID != nil && *clusterID != h.image().ClusterID:
 		return resp, fmt.Errorf("The given id %q doesn't match the cluster id %q: %w", *clusterID, h.image().ClusterID, kerr.InconsistentClusterID)
 	}
-	ctx, cancel := context.WithTimeout(h.serving, min(max(patience, 0), decisionPatience))
+	patience = min(max(patience, 0), decisionPatience)
+	elsewhere := !h.cluster.Decides() && !h.forControllers
+	switch {
+	case elsewhere:
+		patience += answerMargin
+	case h.forControllers && h.ofNode(r):
+		patience = min(patience, askedPatience)
+	}
+	ctx, cancel := context.WithTimeout(h.serving, patience)
 	defer cancel()
-	if !h.cluster.Decides() && !h.forControllers {
+	if elsewhere {
 		return askedElsewhere[R](ctx, h, req)
 	}
 	if err := check(); err != nil {
@@ -76,6 +84,14 @@ func changeVoters[R kmsg.Response](h *Handler, r *listener.Request, req kmsg.Req
 	}
 	return resp, change(ctx)
 }
+
+// Why a voter could not be changed is known where the quorum is led. It is told in time
+// for the node that passed the request on, which waits 10 s for an answer, and in time
+// for its client.
+const (
+	askedPatience = 8 * time.Second
+	answerMargin  = 2 * time.Second
+)
 
 // validVoter reports whether a voter may be so: it is a node together with the folder
 // of its metadata.

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 const (
@@ -123,9 +127,19 @@ func (q *Quorum) awaitCaughtUp(ctx context.Context, v metadata.Voter) error {
 		case <-q.closed:
 			return errStopping
 		case <-ctx.Done():
-			return fmt.Errorf("node %d did not get all that was decided in time: %w: %w", v.ID, context.Cause(ctx), kerr.RequestTimedOut)
+			return fmt.Errorf("node %d, at %s, did not get all that was decided in time; see that it runs, is reached there, and has the directory %s: %w: %w",
+				v.ID, reachedAt(v), protocol.TopicID(v.DirectoryID), context.Cause(ctx), kerr.RequestTimedOut)
 		}
 	}
+}
+
+// reachedAt is where a voter is said to listen.
+func reachedAt(v metadata.Voter) string {
+	var at []string
+	for _, e := range v.Endpoints {
+		at = append(at, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	}
+	return strings.Join(at, ", ")
 }
 
 // withdraw lets go of a node that joins. Where that fails it goes on to be told what
