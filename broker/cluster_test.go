@@ -441,6 +441,28 @@ func TestVotersComeAndGo(t *testing.T) {
 	c.await("the topic is replicated, by node 1 too", inSync("later", 3))
 }
 
+// TestQuorumWithoutMajority: who asks a node that is left alone about the quorum hears
+// soon that it has no leader, and what to look at.
+func TestQuorumWithoutMajority(t *testing.T) {
+	c := startNodes(t, 3)
+	c.await("three brokers take part", unfenced(3))
+	c.stop(1)
+	c.stop(2)
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, kmsg.DescribeQuorumRequestTopicPartition{})
+	req.Version, req.Topics = 2, append(req.Topics, topic)
+	eventually(t, "the node hears of no leader", func() bool {
+		leader, _ := c.up[0].view.Leader()
+		return leader < 0
+	})
+	began := time.Now()
+	resp := ask[*kmsg.DescribeQuorumResponse](c.up[0], req)
+	if took := time.Since(began); resp.ErrorCode != kerr.RequestTimedOut.Code || !strings.Contains(*resp.ErrorMessage, "see that a majority of the voters runs") || took > patience/2 {
+		t.Errorf("after %v: %d %s", took, resp.ErrorCode, *resp.ErrorMessage)
+	}
+}
+
 // voters reports whether those nodes vote, and no other.
 func voters(want ...int32) func(*metadata.Image) bool {
 	return func(img *metadata.Image) bool {

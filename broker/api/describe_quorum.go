@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -60,11 +61,19 @@ func (h *Handler) voterNodes() (nodes []kmsg.DescribeQuorumResponseNode) {
 	return nodes
 }
 
+// quorumPatience is how long is waited for a leader of the quorum where there is none:
+// who asks for it does so because something is wrong, and wants to hear that.
+const quorumPatience = 4 * time.Second
+
 // quorumElsewhere lets the leader of the quorum describe it.
 func (h *Handler) quorumElsewhere(req *kmsg.DescribeQuorumRequest, failed *kmsg.DescribeQuorumResponse) *kmsg.DescribeQuorumResponse {
-	ctx, cancel := context.WithTimeout(h.serving, decisionPatience)
+	ctx, cancel := context.WithTimeout(h.serving, quorumPatience)
 	defer cancel()
 	resp, err := askedElsewhere[*kmsg.DescribeQuorumResponse](ctx, h, req)
+	if ctx.Err() != nil && err != nil {
+		err = fmt.Errorf("no leader of the quorum answers node %d; see that a majority of the voters runs, and that they reach each other: %w: %w",
+			h.config.NodeID, err, kerr.RequestTimedOut)
+	}
 	if err != nil {
 		failed.ErrorCode, failed.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
 		return failed
