@@ -45,9 +45,11 @@ type Partition struct {
 	log           *log.Log
 	highWatermark atomic.Int64
 	deleted       atomic.Bool
-	polls         wait.Polls // of consumers: woken when the high watermark moves
-	watchers      watchers   // followers' sessions: they hear when the log grows, or its ends move
-	flushes       wait.Polls // of the fetcher: woken when more is committed here
+	polls         wait.Polls        // of consumers: woken when the high watermark moves
+	watchers      watchers          // followers' sessions: they hear when the log grows, or its ends move
+	flushes       wait.Polls        // of the fetcher: woken when more is committed here
+	waits         *moves[Partition] // of the set: those that produces have come to wait for
+	waiting       mover             // in waits
 
 	mended  atomic.Bool  // some of the log was taken back because it was damaged
 	missing atomic.Int64 // up to where it is to be copied anew until it counts again
@@ -61,8 +63,8 @@ type Partition struct {
 
 // newPartition takes over l, which must not have been appended to since it was
 // opened.
-func newPartition(tp protocol.TopicPartition, id protocol.TopicID, l *log.Log) *Partition {
-	p := &Partition{TopicPartition: tp, TopicID: id, log: l}
+func newPartition(tp protocol.TopicPartition, id protocol.TopicID, l *log.Log, waits *moves[Partition]) *Partition {
+	p := &Partition{TopicPartition: tp, TopicID: id, log: l, waits: waits}
 	p.leaderEpoch.Store(-1)
 	l.OnCommitted(p.committed)
 	return p
@@ -206,6 +208,7 @@ func (p *Partition) WhenCommitted(leaderEpoch int32, offset int64, deadline time
 		return
 	}
 	lead.acks.When(offset, deadline, done)
+	p.waits.add(p, &p.waiting)
 	lead.refuseUnderMinISR()
 }
 
@@ -213,6 +216,7 @@ func (p *Partition) WhenCommitted(leaderEpoch int32, offset int64, deadline time
 func (p *Partition) WhenFlushed(leaderEpoch int32, offset int64, deadline time.Time, done func(error) (then func())) {
 	if lead := p.ledIn(leaderEpoch, done); lead != nil {
 		lead.localAcks.When(offset, deadline, done)
+		p.waits.add(p, &p.waiting)
 	}
 }
 
@@ -263,10 +267,12 @@ func (p *Partition) wakeAll() {
 	p.flushes.Wake()
 }
 
-// expire answers what waited until now.
-func (p *Partition) expire(now time.Time) {
-	if lead := p.leading.Load(); lead != nil {
-		lead.acks.Expire(now, kerr.RequestTimedOut)
-		lead.localAcks.Expire(now, kerr.RequestTimedOut)
+// expire answers what waited until now, and reports whether anything waits on.
+func (p *Partition) expire(now time.Time) (waits bool) {
+	lead := p.leading.Load()
+	if lead == nil {
+		return false // what waited for it was answered when its term ended
 	}
+	all, local := lead.acks.Expire(now, kerr.RequestTimedOut), lead.localAcks.Expire(now, kerr.RequestTimedOut)
+	return all+local > 0
 }

@@ -232,3 +232,27 @@ func TestISRAtRest(t *testing.T) {
 		t.Errorf("3 has all there is and is eligible now, and %v is proposed", e.propose)
 	}
 }
+
+// A partition costs the set nothing while no produce waits for it, and those that wait
+// are answered in time.
+func TestSetLooksAtWhatWaits(t *testing.T) {
+	l := newLeader(t, 2)
+	l.append(0)
+	began := time.Now()
+	answer := make(chan error, 1)
+	p := l.partition(0)
+	p.WhenCommitted(3, 0, began.Add(time.Second), func(err error) func() { answer <- err; return nil })
+	for _, after := range []time.Duration{0, 500 * time.Millisecond, time.Second} {
+		waited := l.set.waits.take(nil)
+		if len(waited) != 1 || waited[0] != p {
+			t.Fatalf("after %v: %v are waited for, want %v alone", after, waited, p)
+		}
+		l.set.expire(waited, began.Add(after))
+	}
+	if err := <-answer; !errors.Is(err, kerr.RequestTimedOut) {
+		t.Errorf("answered with %v", err)
+	}
+	if waited := l.set.waits.take(nil); len(waited) > 0 {
+		t.Errorf("%v are waited for after the answer", waited)
+	}
+}

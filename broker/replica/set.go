@@ -17,8 +17,14 @@ import (
 // request's time-out is late by at most that.
 const expiryInterval = 100 * time.Millisecond
 
+// examineInterval is how often all partitions are looked at whether their logs have failed
+// or they ail. Those that produces wait for are looked at with each expiry.
+const examineInterval = time.Second
+
 // Set holds every replica of this node. It is safe for concurrent use.
 type Set struct {
+	waits moves[Partition] // those that produces have come to wait for
+
 	mu sync.RWMutex
 	// Guarded by mu.
 	byName map[string]*topic
@@ -42,12 +48,12 @@ type hosted struct {
 
 // NewSet returns an empty set.
 func NewSet() *Set {
-	return &Set{byName: map[string]*topic{}, byID: map[protocol.TopicID]*topic{}}
+	return &Set{waits: newMoves[Partition](), byName: map[string]*topic{}, byID: map[protocol.TopicID]*topic{}}
 }
 
 // Add takes over l as the only replica of tp, led from here in the given epoch.
 func (s *Set) Add(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, l *log.Log) *Partition {
-	p := newPartition(tp, id, l)
+	p := newPartition(tp, id, l, &s.waits)
 	p.lead(alone(0, epoch), 0, isrRules{}, nil)
 	s.put(tp, id, &hosted{partition: p})
 	return p
@@ -56,7 +62,7 @@ func (s *Set) Add(tp protocol.TopicPartition, id protocol.TopicID, epoch int32, 
 // AddReplica takes over l as one replica of tp of several. It serves nothing before
 // it is told who leads (see [Replicator.Assign]).
 func (s *Set) AddReplica(tp protocol.TopicPartition, id protocol.TopicID, l *log.Log) *Partition {
-	p := newPartition(tp, id, l)
+	p := newPartition(tp, id, l, &s.waits)
 	s.put(tp, id, &hosted{partition: p})
 	return p
 }
@@ -230,19 +236,39 @@ func (s *Set) Offline() int {
 func (s *Set) Run(ctx context.Context) error {
 	tick := time.NewTicker(expiryInterval)
 	defer tick.Stop()
-	for {
+	var waited []*Partition
+	for looked := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			s.expire(now)
+			waited = s.waits.take(waited[:0])
+			s.expire(waited, now)
+			s.examine(waited)
+			clear(waited)
+			if now.Sub(looked) >= examineInterval {
+				looked = now
+				s.examine(s.list())
+			}
 		}
 	}
 }
 
-func (s *Set) expire(now time.Time) {
-	for p := range s.All() {
-		p.expire(now)
+// expire looks at partitions that produces wait for, and has those that they go on
+// waiting for looked at again.
+func (s *Set) expire(waited []*Partition, now time.Time) {
+	for _, p := range waited {
+		p.waiting.letGo()
+		if p.expire(now) {
+			s.waits.add(p, &p.waiting)
+		}
+	}
+}
+
+// examine answers what waits for partitions whose log failed, and tells of those, and
+// of those that ail.
+func (s *Set) examine(among []*Partition) {
+	for _, p := range among {
 		if err := p.log.Failed(); err != nil {
 			p.fail(fmt.Errorf("%s: %w: %w", p, err, kerr.KafkaStorageError))
 			s.tellFailed(p)

@@ -96,9 +96,9 @@ func (a *Acks) take(n int) []ack {
 	return freed
 }
 
-// Expire answers with err all whose deadline is not after now. Their records
-// may still be committed later, as Kafka's are.
-func (a *Acks) Expire(now time.Time, err error) {
+// Expire answers with err all whose deadline is not after now, and returns how many
+// wait on. The records of the answered may still be committed later, as Kafka's are.
+func (a *Acks) Expire(now time.Time, err error) (left int) {
 	a.mu.Lock()
 	var late []ack
 	kept := a.pending[:0]
@@ -113,6 +113,7 @@ func (a *Acks) Expire(now time.Time, err error) {
 	a.pending = kept
 	a.mu.Unlock()
 	finish(late, err)
+	return len(kept)
 }
 
 // Refuse answers all that wait with err. Those that come later may wait.
