@@ -130,7 +130,7 @@ func New(d Deps) *Handler {
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, departures: d.Departures, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		quotas: d.Quotas,
-		apis: clientAPIs, serving: serving, stop: stop,
+		apis:   clientAPIs, serving: serving, stop: stop,
 	}
 }
 

@@ -15,7 +15,7 @@ var commandLine = regexp.MustCompile("(?m)(?:^|\\| +|\\| `|^KLAMM_\\S+ )klamm ([
 // flags that it has and as many arguments as it takes.
 func TestExamplesAreWellFormed(t *testing.T) {
 	var texts []string
-	for _, path := range []string{guide, "../../README.md", "../../docs/guide/configuration.md", "../../docs/guide/operating.md", "../../docs/guide/security.md", "../../test/data/flights/README.md"} {
+	for _, path := range []string{guide, "../../README.md", "../../docs/guide/configuration.md", "../../docs/guide/operating.md", "../../docs/guide/security.md", "../../docs/guide/quotas.md", "../../test/data/flights/README.md"} {
 		texts = append(texts, readText(t, path))
 	}
 	examples := commandLine.FindAllStringSubmatch(strings.Join(texts, "\n"), -1)

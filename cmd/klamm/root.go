@@ -44,6 +44,7 @@ any other Kafka cluster.
 		newGroupCommand(env),
 		newTxnCommand(env),
 		newACLCommand(env),
+		newQuotaCommand(env),
 		newQuorumCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
