@@ -74,6 +74,9 @@ func (h *Handler) partitionsIn(d LogDir, wanted map[protocol.TopicPartition]bool
 		}
 		told := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
 		told.Partition, told.Size = p.Partition, p.Log().Size()
+		if from, damaged := p.DamagedFrom(); damaged {
+			told.UnknownTags.Set(protocol.DamagedTag, protocol.EncodeOffset(from))
+		}
 		t := &topics[len(topics)-1]
 		t.Partitions = append(t.Partitions, told)
 	}

@@ -55,6 +55,7 @@ type Partition struct {
 	ELR, LastKnownELR []int32
 	MinISR            int             // min.insync.replicas; 0 where it is not known
 	Sizes             map[int32]int64 // bytes of the log, by the brokers that told it
+	Damaged           map[int32]int64 // by broker, the first offset of a replica that is damaged, or is copied anew because it was
 }
 
 // Quorum is what the controllers agree by.

@@ -17,7 +17,7 @@ import (
 //
 //	broker 1 [rack=r] [fenced] [silent=why]
 //	dir 1 /path [usable=5] [total=100] [failed=why]
-//	partition t-0 leader=1 replicas=1,2 isr=1 [min=2] [adding=…] [removing=…] [elr=…] [last=…] [sizes=1:100,2:40]
+//	partition t-0 leader=1 replicas=1,2 isr=1 [min=2] [adding=…] [removing=…] [elr=…] [last=…] [sizes=1:100,2:40] [damaged=2:5]
 //	quorum leader=1 [failed=why]
 //	voter 1 [end=100] [fetched=3s] [caughtup=20s] [never]      how long ago
 //	unknown what=why
@@ -134,7 +134,12 @@ func (k fields) partition(name string) Partition {
 		TopicPartition: protocol.TopicPartition{Topic: topic, Partition: k.parse(index)},
 		Leader:         k.id("leader"), Replicas: k.ids("replicas"), ISR: k.ids("isr"),
 		Adding: k.ids("adding"), Removing: k.ids("removing"), ELR: k.ids("elr"), LastKnownELR: k.ids("last"),
-		Sizes: map[int32]int64{},
+		Sizes: map[int32]int64{}, Damaged: map[int32]int64{},
+	}
+	for pair := range strings.SplitSeq(k.values["damaged"], ",") {
+		if id, offset, found := strings.Cut(pair, ":"); found {
+			p.Damaged[k.parse(id)] = int64(k.parse(offset))
+		}
 	}
 	if k.has("min") {
 		p.MinISR = int(k.id("min"))

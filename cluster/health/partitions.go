@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -130,6 +131,39 @@ func distance(found []*Partition, broker int32) string {
 		bytes += behind
 	}
 	return ", about " + quantity.Bytes(float64(bytes)) + " behind their leaders"
+}
+
+// damagedReplicas have records that do not match their checksums: those that others
+// have whole, which are copied anew, and the last ones.
+func damagedReplicas(f *Facts) []Problem {
+	var healing, last []string
+	for i := range f.Partitions {
+		p := &f.Partitions[i]
+		for _, id := range slices.Sorted(maps.Keys(p.Damaged)) {
+			where := fmt.Sprintf("%s on broker %d from offset %d", p, id, p.Damaged[id])
+			if len(without(p.ISR, []int32{id})) > 0 {
+				healing = append(healing, where)
+			} else {
+				last = append(last, where)
+			}
+		}
+	}
+	return slices.Concat(
+		damageProblem(Bad, last, "damaged on its disk, and no other replica is in sync: who reads the damage is told so", "are damaged on their disks, and no others are in sync: who reads the damage is told so",
+			"look at the disk; `klamm log verify` on the broker shows how far the damage goes. What another broker or a backup has can be brought back; readers go on behind it"),
+		damageProblem(Warning, healing, "damaged on its disk", "are damaged on their disks",
+			"such a replica leaves the ISR and is copied anew by itself: `klamm cluster health --watch` shows whether it is. Look at the disk: where one bit has changed others may"))
+}
+
+func damageProblem(severity Severity, where []string, one, many, do string) []Problem {
+	if where == nil {
+		return nil
+	}
+	what := fmt.Sprintf("%d replicas %s", len(where), many)
+	if len(where) == 1 {
+		what = "1 replica is " + one
+	}
+	return []Problem{{Severity: severity, Kind: "replica_damaged", Where: where, What: what, Do: do}}
 }
 
 // moves are the partitions that go from some brokers to others.

@@ -57,6 +57,7 @@ var rules = []func(*Facts) []Problem{
 	silentBrokers,
 	failedDirs,
 	fullDisks,
+	damagedReplicas,
 	offlinePartitions,
 	underMinISR,
 	lateReplicas,

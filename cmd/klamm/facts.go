@@ -116,7 +116,7 @@ func askPartitions(ctx context.Context, client *kgo.Client, f *health.Facts) err
 		for _, p := range t.Partitions {
 			f.Partitions = append(f.Partitions, health.Partition{
 				TopicPartition: topicPartition{Topic: *t.Topic, Partition: p.Partition},
-				Leader:         p.Leader, Replicas: p.Replicas, ISR: p.ISR, Sizes: map[int32]int64{},
+				Leader:         p.Leader, Replicas: p.Replicas, ISR: p.ISR, Sizes: map[int32]int64{}, Damaged: map[int32]int64{},
 			})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/cluster/health"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // logDirs asks each broker for its own folders: no other can tell.
@@ -81,6 +82,11 @@ func noteSizes(f *health.Facts, broker int32, resp *kmsg.DescribeLogDirsResponse
 			for _, told := range t.Partitions {
 				if p := partitionOf(f, t.Topic, told.Partition); p != nil && !told.IsFuture {
 					p.Sizes[broker] = told.Size
+					told.UnknownTags.Each(func(tag uint32, value []byte) {
+						if from, ok := protocol.DecodeOffset(value); ok && tag == protocol.DamagedTag {
+							p.Damaged[broker] = from
+						}
+					})
 				}
 			}
 		}
