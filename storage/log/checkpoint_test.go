@@ -64,7 +64,7 @@ func TestOffsetCheckpoint(t *testing.T) {
 	if err := writeOffsetCheckpoint(m, "f", want); err != nil {
 		t.Fatal(err)
 	}
-	const text = "0\n4\n__offsets 1234 7\na 9 1099511627776\na 10 5\na-b.c_d 0 0\n"
+	const text = "0\n5\n__offsets 1234 7\na 9 1099511627776\na 10 5\na-b.c_d 0 0\nchecksum:crc32c 0 2326182054\n"
 	if got := contentOf(t, m, "f"); got != text {
 		t.Errorf("wrote %q, want %q", got, text)
 	}

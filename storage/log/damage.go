@@ -12,6 +12,7 @@ type damage struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	stretches []stretch // ascending by from
+	short     bool      // the file lost its end, where a batch does
 	cuts      int       // how often the file was cut
 }
 
@@ -50,7 +51,25 @@ func (d *damage) add(s stretch, cuts int) bool {
 func (d *damage) any() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.stretches) > 0
+	return len(d.stretches) > 0 || d.short
+}
+
+// shorten notes that the file ends too early, and reports whether that is new.
+func (d *damage) shorten(cuts int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if cuts != d.cuts || d.short {
+		return false
+	}
+	d.short = true
+	return true
+}
+
+// endsEarly reports whether the file is known to lack its end.
+func (d *damage) endsEarly() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.short
 }
 
 // soundUntil returns the position up to which what lies between from and to is
@@ -84,6 +103,7 @@ func (d *damage) cutFrom(position int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cuts++
+	d.short = false // it ends there now
 	for i, s := range d.stretches {
 		if s.to > position {
 			d.stretches[i].to = max(s.from, position)

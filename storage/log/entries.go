@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/klamm-io/klamm/storage/disk"
@@ -63,6 +64,27 @@ func (e *entries) at(i int) ([]byte, error) {
 		return nil, fmt.Errorf("read entry %d of %s: %w", i, e.name, err)
 	}
 	return entry, nil
+}
+
+// each calls visit for every entry.
+func (e *entries) each(visit func(entry []byte)) error {
+	stored := make([]byte, e.first*e.width)
+	if len(stored) > 0 {
+		file, err := e.acquire()
+		if err != nil {
+			return err
+		}
+		defer e.release()
+		if n, err := file.ReadAt(stored, 0); n < len(stored) {
+			return fmt.Errorf("read %s: %w", e.name, err)
+		}
+	}
+	for _, all := range [][]byte{stored, e.recent} {
+		for entry := range slices.Chunk(all, e.width) {
+			visit(entry)
+		}
+	}
+	return nil
 }
 
 // search returns the last entry for which after is false, nil if there is none.

@@ -38,27 +38,28 @@ func (x *offsetIndex) append(offset, position int64) {
 	x.entries.append(entry[:])
 }
 
-// lookup returns the position of the last indexed batch that ends at or before
-// offset, 0 where there is none.
-func (x *offsetIndex) lookup(offset int64) (position int64, err error) {
+// lookup returns the last offset and the position of the last indexed batch that ends
+// at or before offset, the base and 0 where there is none.
+func (x *offsetIndex) lookup(offset int64) (last, position int64, err error) {
 	return x.search(func(o, _ int64) bool { return o > offset })
 }
 
 // before returns the position of the last indexed batch that begins at or
 // before limit, 0 where there is none.
 func (x *offsetIndex) before(limit int64) (position int64, err error) {
-	return x.search(func(_, p int64) bool { return p > limit })
+	_, position, err = x.search(func(_, p int64) bool { return p > limit })
+	return position, err
 }
 
-func (x *offsetIndex) search(after func(offset, position int64) bool) (int64, error) {
+func (x *offsetIndex) search(after func(offset, position int64) bool) (offset, position int64, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	entry, err := x.entries.search(func(entry []byte) bool { return after(x.decode(entry)) })
 	if err != nil || entry == nil {
-		return 0, err
+		return x.base, 0, err
 	}
-	_, position := x.decode(entry)
-	return max(position, 0), nil // a damaged entry may say what is none: the start is always before
+	offset, position = x.decode(entry)
+	return offset, max(position, 0), nil // a damaged entry may say what is none: the start is always before
 }
 
 // last returns the position of the last indexed batch, 0 where there is none.
@@ -79,6 +80,16 @@ func (x *offsetIndex) cutFrom(position int64) error {
 		}
 	}
 	return x.entries.cut(keep)
+}
+
+// each calls visit for every entry.
+func (x *offsetIndex) each(visit func(offsetEntry)) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.entries.each(func(entry []byte) {
+		offset, position := x.decode(entry)
+		visit(offsetEntry{last: offset, position: position})
+	})
 }
 
 func (x *offsetIndex) load(size int64) error {

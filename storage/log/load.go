@@ -158,6 +158,7 @@ func (s *segment) loadIndexes(sizes map[string]int64) bool {
 	if s.size.Load() == 0 {
 		return sizes[filepath.Base(s.index.entries.name)] == 0 && sizes[filepath.Base(s.times.entries.name)] == 0
 	}
+	s.unproven.Store(true)
 	index, haveIndex := sizes[filepath.Base(s.index.entries.name)]
 	times, haveTimes := sizes[filepath.Base(s.times.entries.name)]
 	return haveIndex && haveTimes && s.index.load(index) == nil && s.times.load(times) == nil

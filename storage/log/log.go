@@ -44,6 +44,7 @@ type Log struct {
 	flushing    atomic.Bool
 	lastFlush   atomic.Int64 // unix milliseconds
 	unverified  atomic.Int64 // bytes appended since the last checkpoint
+	rewinds     atomic.Int64 // how often the log's end was set to another place
 
 	mu sync.Mutex
 	// Guarded by mu.

@@ -65,7 +65,10 @@ func (l *Log) read(offset int64, maxBytes int, end int64, atLeastOne bool) (Slic
 		if found {
 			return slice, nil
 		}
-		// Only a segment whose tail is gone ends before the next begins.
+		if s.damage.endsEarly() {
+			return Slice{}, fmt.Errorf("read %s at offset %d: the end of %s is missing: %w", l, offset, s.records.name, kerr.CorruptMessage)
+		}
+		// Only a segment whose tail was compacted away ends before the next begins.
 	}
 	return Slice{}, nil
 }

@@ -43,6 +43,9 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 	defer s.records.release()
 	scan := newScanner(file, from, size, s.next.Load())
 	scan.sparse = l.Config().Compact
+	if len(later) > 0 {
+		scan.limit = later[0].base
+	}
 	for {
 		batch, err := scan.next()
 		if err == nil {
@@ -63,6 +66,12 @@ func (l *Log) recoverSegment(s *segment, size int64, indexed bool, recoveryPoint
 		}
 	}
 	cut = cut || l.followedByNothing(s, later, recoveryPoint)
+	if !cut && !scan.sparse && len(later) > 0 && s.next.Load() < later[0].base && l.Config().FlushOnAck {
+		// The next was begun when all before it was on the disk.
+		s.next.Store(later[0].base)
+		s.damage.shorten(s.damage.asOf())
+		l.suspect.Store(true)
+	}
 	return cut, l.endRecovered(s, scan.at, size, recoveryPoint, len(later) == 0 || cut)
 }
 
@@ -92,7 +101,7 @@ func (l *Log) recoveryStart(s *segment, size int64, indexed bool, recoveryPoint 
 	if !indexed || recoveryPoint <= s.base {
 		return 0
 	}
-	position, err := s.index.lookup(recoveryPoint - 1)
+	_, position, err := s.index.lookup(recoveryPoint - 1)
 	if err != nil || position >= size {
 		return 0
 	}

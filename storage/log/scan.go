@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/disk"
@@ -21,6 +22,7 @@ type scanner struct {
 	at     int64 // position of what next returns
 	to     int64 // where the file ends
 	expect int64 // the lowest offset that may come now
+	limit  int64 // no batch holds this offset or a later one
 	sparse bool  // compaction may have taken offsets away
 	buf    []byte
 	from   int64 // position of buf[0]
@@ -29,7 +31,7 @@ type scanner struct {
 // newScanner reads the file from position at on, as far as to, where offset
 // expect or a later one begins.
 func newScanner(file disk.File, at, to, expect int64) *scanner {
-	return &scanner{file: file, chunk: scanChunk, at: at, to: to, from: at, expect: expect}
+	return &scanner{file: file, chunk: scanChunk, at: at, to: to, from: at, expect: expect, limit: math.MaxInt64}
 }
 
 // errEnd says that a scan has reached the file's end.
@@ -50,21 +52,36 @@ func (s *scanner) next() (record.Batch, error) {
 	if size < record.HeaderSize || size > s.to-s.at {
 		return nil, errGarbage
 	}
-	whole, err := s.bytes(s.at, int(size))
+	whole, err := s.bytes(s.at, int(min(size+record.HeaderSize, s.to-s.at)))
 	if err != nil {
 		return nil, err
 	}
-	batch := record.Batch(whole)
+	batch := record.Batch(whole[:size])
 	if err := batch.Verify(); err != nil {
 		return nil, err
 	}
-	if batch.BaseOffset() < s.expect {
-		return nil, fmt.Errorf("batch at offset %d, expected %d or later: %w", batch.BaseOffset(), s.expect, errGarbage)
+	if err := s.follows(batch, record.Batch(whole[size:])); err != nil {
+		return nil, err
 	}
 	s.sparse = s.sparse || batch.BaseOffset() > s.expect || batch.Count() <= batch.LastOffsetDelta()
 	s.at += size
 	s.expect = batch.NextOffset()
 	return batch, nil
+}
+
+// follows checks the offset of a batch, which its checksum does not cover, against what
+// is before it and behind it, of which the header is given as far as it is there.
+func (s *scanner) follows(batch, next record.Batch) error {
+	base, end := batch.BaseOffset(), batch.NextOffset()
+	switch {
+	case base < s.expect || end > s.limit:
+		return fmt.Errorf("batch of offsets %d to %d, expected are %d or later before %d: %w", base, end-1, s.expect, s.limit, errGarbage)
+	case len(next) < record.HeaderSize || next.Magic() != 2:
+		return nil
+	case base > s.expect && next.BaseOffset() >= s.expect && next.BaseOffset() < end:
+		return fmt.Errorf("batch of offsets %d to %d before one at %d: %w", base, end-1, next.BaseOffset(), errGarbage)
+	}
+	return nil
 }
 
 // bytes returns n bytes at position at.
@@ -143,7 +160,7 @@ func (s *scanner) soundAt(at int64) bool {
 	header := record.Batch(raw)
 	size := int64(header.Size())
 	base := header.BaseOffset()
-	if header.Magic() != 2 || base < s.expect || base > s.expect+s.farthestGap(at-s.at) || size < record.HeaderSize || size > s.to-at {
+	if header.Magic() != 2 || base < s.expect || base > s.expect+s.farthestGap(at-s.at) || header.NextOffset() > s.limit || size < record.HeaderSize || size > s.to-at {
 		return false
 	}
 	whole, err := s.bytes(at, int(size))

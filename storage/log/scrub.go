@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/klamm-io/klamm/protocol/record"
+	"github.com/klamm-io/klamm/storage/disk"
 )
 
 // scrub reads everything that is flushed again and again, at a bounded rate, and
@@ -35,23 +38,61 @@ func pause(ctx context.Context, d time.Duration) error {
 // scrubOnce verifies every log once.
 func (d *Dir) scrubOnce(ctx context.Context) error {
 	for _, l := range d.Logs() {
-		for _, s := range *l.segments.Load() {
-			if err := l.scrubSegment(ctx, s); err != nil {
-				return err
-			}
+		if err := l.scrub(ctx); err != nil {
+			return err
 		}
-		l.rememberDamage() // a segment that had it may be gone
 	}
 	return nil
 }
 
-// scrubSegment verifies what is flushed of a segment. Its error is ctx's.
-func (l *Log) scrubSegment(ctx context.Context, s *segment) error {
-	cuts := s.damage.asOf() // first, so that to is a place in the file as it is then or later
-	if to, err := l.endPosition(s, l.Flushed()); err == nil && to > 0 {
-		return l.verifySegment(ctx, s, to, cuts, l.dir.config.ScrubBytesPerSecond)
+// scrub verifies a log once. Its error is ctx's.
+func (l *Log) scrub(ctx context.Context) error {
+	a := l.newAudit()
+	for _, s := range *l.segments.Load() {
+		if err := l.scrubSegment(ctx, s, a); err != nil {
+			return err
+		}
 	}
-	return nil // what cannot even be located is found by readers
+	if err := a.finish(); err != nil {
+		l.logger.Error("the leader epochs that the batches tell could not be written down", "partition", l.String(), "err", err)
+	}
+	l.rememberDamage() // a segment that had it may be gone
+	return nil
+}
+
+// scrubSegment verifies what is flushed of a segment, and its indexes by that. Its
+// error is ctx's.
+func (l *Log) scrubSegment(ctx context.Context, s *segment, a *audit) error {
+	cuts := s.damage.asOf() // first, so that to is a place in the file as it is then or later
+	flushed := l.Flushed()
+	to, err := l.endPosition(s, flushed)
+	if err != nil || to == 0 {
+		if err != nil {
+			a.missed() // what cannot even be located is found by readers
+		}
+		return nil
+	}
+	file, err := s.records.acquire()
+	if err != nil {
+		a.missed()
+		return nil // deleted meanwhile
+	}
+	defer s.records.release()
+	a.begin(s, to)
+	scan := l.segmentScanner(s, file, to)
+	if err := l.verify(ctx, s, scan, cuts, l.dir.config.ScrubBytesPerSecond, a.batch); err != nil {
+		return err
+	}
+	if err := a.end(scan, flushed); err != nil && !errors.Is(err, errRetired) {
+		l.logger.Error("an index could not be made anew", "partition", l.String(), "file", s.records.name, "err", err)
+	}
+	return nil
+}
+
+func (l *Log) segmentScanner(s *segment, file disk.File, to int64) *scanner {
+	scan := newScanner(file, 0, to, s.base)
+	scan.sparse, scan.limit = l.Config().Compact, s.next.Load()
+	return scan
 }
 
 // verifySegment verifies a segment up to position to, at most at so many bytes a
@@ -63,9 +104,7 @@ func (l *Log) verifySegment(ctx context.Context, s *segment, to int64, cuts int,
 		return nil // deleted meanwhile
 	}
 	defer s.records.release()
-	scan := newScanner(file, 0, to, s.base)
-	scan.sparse = l.Config().Compact
-	return l.verify(ctx, s, scan, to, cuts, rate)
+	return l.verify(ctx, s, l.segmentScanner(s, file, to), cuts, rate, func(record.Batch, int64) {})
 }
 
 // Examine reads what a slice names from the disk once more, verifies it, and notes
@@ -74,18 +113,23 @@ func (l *Log) Examine(slice Slice) {
 	s, cuts := slice.segment, slice.segment.damage.asOf()
 	to := slice.Off + int64(slice.Len)
 	scan := newScanner(slice.File, slice.Off, to, s.base)
-	scan.sparse = true                                       // where in the segment it begins is not known by its offset
-	_ = l.verify(context.Background(), s, scan, to, cuts, 0) // it has no error but that of its context
+	scan.sparse, scan.limit = true, s.next.Load()                                      // where in the segment it begins is not known by its offset
+	_ = l.verify(context.Background(), s, scan, cuts, 0, func(record.Batch, int64) {}) // it has no error but that of its context
 }
 
-// verify does what [Log.verifySegment] says from where a scanner is on.
-func (l *Log) verify(ctx context.Context, s *segment, scan *scanner, to int64, cuts int, rate int64) error {
+// verify does what [Log.verifySegment] says with a scanner, and calls each for every
+// sound batch and its position.
+func (l *Log) verify(ctx context.Context, s *segment, scan *scanner, cuts int, rate int64, each func(record.Batch, int64)) error {
 	for paid := scan.at; ; {
-		_, err := scan.next()
+		batch, err := scan.next()
+		if err == nil {
+			each(batch, scan.at-int64(batch.Size()))
+		}
 		if errors.Is(err, errEnd) {
+			l.noteEnd(s, scan, cuts)
 			return nil
 		}
-		if err != nil && !l.noteDamage(s, scan, to, cuts, err) {
+		if err != nil && !l.noteDamage(s, scan, cuts, err) {
 			return nil
 		}
 		if read := scan.at - paid; rate > 0 && read >= rate/10 {
@@ -97,16 +141,29 @@ func (l *Log) verify(ctx context.Context, s *segment, scan *scanner, to int64, c
 	}
 }
 
+// noteEnd notes where a segment was read to its end, and that comes before the offset
+// at which the next begins, though nothing was compacted away.
+func (l *Log) noteEnd(s *segment, scan *scanner, cuts int) {
+	if scan.sparse || scan.to != s.size.Load() || scan.expect >= s.next.Load() || s == l.active() || !s.damage.shorten(cuts) {
+		return
+	}
+	l.suspect.Store(true)
+	l.dir.observe.Damaged(l.TopicPartition)
+	l.logger.Error("a segment has lost its end; readers of these records are answered with CORRUPT_MESSAGE",
+		"partition", l.String(), "file", s.records.name, "position", scan.to, "from", scan.expect, "to", s.next.Load())
+	l.rememberDamage()
+}
+
 // noteDamage notes what is wrong at the scanner's position and moves it past
 // that. It reports whether there is anything left to look at.
-func (l *Log) noteDamage(s *segment, scan *scanner, to int64, cuts int, why error) bool {
+func (l *Log) noteDamage(s *segment, scan *scanner, cuts int, why error) bool {
 	if isDiskError(why) {
 		l.logger.Error("a segment cannot be read", "partition", l.String(), "file", s.records.name, "position", scan.at, "err", why)
 		return false
 	}
 	from := scan.at
 	if !scan.resume() {
-		scan.at = to
+		scan.at = scan.to
 	}
 	if l.note(s, stretch{from: from, to: scan.at}, cuts) {
 		l.dir.observe.Damaged(l.TopicPartition)
@@ -114,5 +171,5 @@ func (l *Log) noteDamage(s *segment, scan *scanner, to int64, cuts int, why erro
 			"partition", l.String(), "file", s.records.name, "position", from, "bytes", scan.at-from, "err", fmt.Errorf("verify: %w", why))
 		l.rememberDamage()
 	}
-	return scan.at < to && cuts == s.damage.asOf()
+	return scan.at < scan.to && cuts == s.damage.asOf()
 }

@@ -30,6 +30,8 @@ type segment struct {
 
 	damage damage
 
+	unproven atomic.Bool // the indexes are as an earlier process left them, and were not held against the records since
+
 	// Guarded by the log's mu.
 	created        time.Time // when this process made or found it
 	firstTimestamp int64     // largest timestamp of the first batch, -1 where not known
@@ -225,13 +227,13 @@ func readChunk(file disk.File, buf []byte, at, to int64) ([]byte, error) {
 // after it, among the whole batches below position to. Where none follows, it
 // returns to itself and found is false.
 func (s *segment) locate(offset, to int64) (position int64, found bool, err error) {
-	from, err := s.index.lookup(offset)
+	last, from, err := s.index.lookup(offset)
 	if err != nil {
 		return 0, false, err
 	}
-	position, found, err = s.scanFor(offset, min(from, to), to)
+	position, found, err = s.scanFor(offset, last, min(from, to), to)
 	if from > 0 && (from >= to || errors.Is(err, errGarbage)) {
-		position, found, err = s.scanFor(offset, 0, to) // the index is wrong, or the file is: the whole file tells
+		position, found, err = s.scanFor(offset, -1, 0, to) // the index is wrong, or the file is: the whole file tells
 	}
 	if errors.Is(err, errGarbage) && s.damage.any() {
 		return s.scanPastDamage(offset, to)
@@ -239,10 +241,16 @@ func (s *segment) locate(offset, to int64) (position int64, found bool, err erro
 	return position, found, err
 }
 
-func (s *segment) scanFor(offset, from, to int64) (position int64, found bool, err error) {
+// scanFor is locate from where an index says that a batch begins whose last offset it
+// names, from the file's start where that is -1. Where another batch stands there the
+// index is wrong, and leads anywhere.
+func (s *segment) scanFor(offset, last, from, to int64) (position int64, found bool, err error) {
 	position = to
 	err = s.headers(from, to, func(header record.Batch, at int64) error {
-		if header.LastOffset() < offset {
+		switch end := header.LastOffset(); {
+		case at == from && at > 0 && end != last:
+			return fmt.Errorf("%s at position %d: %w: its index names offset %d", s.records.name, at, errGarbage, last)
+		case end < offset:
 			return nil
 		}
 		position, found = at, true
@@ -285,13 +293,18 @@ func (s *segment) wholeBatches(from, limit, to int64) (int64, error) {
 		return 0, err
 	}
 	end := max(from, near)
-	err = s.headers(end, to, func(header record.Batch, at int64) error {
+	whole := func(header record.Batch, at int64) error {
 		if at+int64(header.Size()) > limit {
 			return errStop
 		}
 		end = at + int64(header.Size())
 		return nil
-	})
+	}
+	err = s.headers(end, to, whole)
+	if near > from && errors.Is(err, errGarbage) {
+		end = from // the index is wrong
+		err = s.headers(end, to, whole)
+	}
 	return end, err
 }
 

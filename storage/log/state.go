@@ -204,7 +204,7 @@ func (l *Log) takeSnapshot(snapshots []int64, now time.Time) (from int64, err er
 // replay adds what ended later. An index that cannot be read, which err tells,
 // begins anew.
 func (l *Log) takeTxns(s *segment, err error, from int64) error {
-	if err == nil && s.next.Load() > from {
+	if err == nil && s.next.Load() >= from { // a marker that the log lost may have an entry still
 		err = s.txns.cutFrom(from)
 	}
 	if err == nil {
@@ -327,6 +327,7 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 	// batches there tell what is true, which may be an epoch before those.
 	changed := l.epochs.truncateFrom(min(recoveryPoint, l.End()))
 	changed = l.epochs.truncateTo(l.Start()) || changed
+	var runs epochRuns
 	for _, s := range *l.segments.Load() {
 		if s.next.Load() <= recoveryPoint || s.size.Load() == 0 {
 			continue
@@ -335,14 +336,17 @@ func (l *Log) loadEpochs(recoveryPoint int64) error {
 		if err != nil {
 			position = 0 // what is damaged there does not hide the epochs of what follows
 		}
-		err = s.soundHeaders(position, s.size.Load(), func(header record.Batch, _ int64) error {
-			changed = l.epochs.assign(header.PartitionLeaderEpoch(), header.BaseOffset()) || changed
+		err = s.soundHeaders(position, s.size.Load(), func(header record.Batch, at int64) error {
+			runs.add(s, header, at)
 			return nil
 		})
 		if err != nil && !errors.Is(err, errGarbage) {
 			return err
 		}
 	}
-	l.epochsChanged = changed
+	for i, run := range runs {
+		changed = !runs.odd(i) && l.epochs.assign(run.epoch, run.start) || changed
+	}
+	l.epochsChanged = l.epochs.truncateTo(l.Start()) || changed // of batches, too, that begin before the start
 	return l.storeEpochs()
 }

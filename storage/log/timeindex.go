@@ -118,6 +118,13 @@ func (x *timeIndex) rememberLast() error {
 	return nil
 }
 
+// each calls visit for every entry.
+func (x *timeIndex) each(visit func(timeEntry)) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.entries.each(func(entry []byte) { visit(x.decode(entry)) })
+}
+
 // load takes over a file of size bytes.
 func (x *timeIndex) load(size int64) error {
 	x.mu.Lock()

@@ -208,8 +208,8 @@ func (l *Log) cutSegment(s *segment, c cut) error {
 			return err
 		}
 		s.synced = min(s.synced, c.position)
-		s.damage.cutFrom(c.position)
 	}
+	s.damage.cutFrom(c.position)
 	return s.cutFile(c.position)
 }
 
@@ -260,6 +260,7 @@ func (s *segment) cutFile(size int64) error {
 // endAt publishes the log's end after it moved back, or to another place
 // altogether. The caller holds flushMu and mu.
 func (l *Log) endAt(end int64, active *segment) {
+	l.rewinds.Add(1)
 	l.end.Store(end)
 	l.flushed.Store(min(l.flushed.Load(), end))
 	l.highWatermark.Store(min(l.highWatermark.Load(), end))
@@ -371,7 +372,7 @@ func (l *Log) DamagedFrom() (offset int64, known bool, err error) {
 	for _, s := range *l.segments.Load() {
 		size := s.size.Load()
 		position := s.damage.soundUntil(0, size)
-		if position == size || s.next.Load() <= l.Start() {
+		if position == size && !s.damage.endsEarly() || s.next.Load() <= l.Start() {
 			continue
 		}
 		offset, err := s.offsetAt(position)

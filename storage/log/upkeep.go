@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/storage/retain"
 )
 
@@ -196,6 +197,9 @@ func (l *Log) applyRetention(now time.Time) error {
 		return nil
 	}
 	defer l.compactMu.Unlock()
+	if err := l.proveTimes(now); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed.Load() || l.Failed() != nil {
@@ -212,6 +216,29 @@ func (l *Log) applyRetention(now time.Time) error {
 	}
 	l.logger.Info("deleting segments", "partition", l.String(), "segments", decision.Delete, "why", decision.Reason)
 	return l.deleteOldest(decision.Delete, now)
+}
+
+// proveTimes reads from the records themselves how old those are that are to go: a bit
+// that turned over in an index must not make them older. The caller holds compactMu.
+func (l *Log) proveTimes(now time.Time) error {
+	l.mu.Lock()
+	segments, decision := *l.segments.Load(), l.decideRetention(now)
+	l.mu.Unlock()
+	for _, s := range segments[:min(decision.Delete, len(segments))] {
+		if !s.unproven.Load() {
+			continue
+		}
+		err := s.soundHeaders(0, s.size.Load(), func(header record.Batch, _ int64) error {
+			if header.Count() > 0 {
+				s.times.note(timeEntry{timestamp: header.MaxTimestamp(), offset: header.LastOffset()})
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errGarbage) && !errors.Is(err, errRetired) {
+			return fmt.Errorf("read how old the records of %s are: %w", s.records.name, err)
+		}
+	}
+	return nil
 }
 
 func (l *Log) decideRetention(now time.Time) retain.Decision {
