@@ -22,6 +22,7 @@ import (
 	"github.com/klamm-io/klamm/broker/quota"
 	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/cluster/controller"
+	"github.com/klamm-io/klamm/cluster/format"
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/cluster/quorum"
 	"github.com/klamm-io/klamm/config"
@@ -67,6 +68,7 @@ type Broker struct {
 	quotas     *quota.Clients
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
+	first      []security.ScramCredential   // with which the cluster begins, or began
 	secured    map[string]*transport.Source // by what the listeners of protocol SSL are secured, by name
 	http       net.Listener                 // nil for none
 	ready      atomic.Bool
@@ -90,6 +92,9 @@ func (b *Broker) open(deps Deps) (err error) {
 		return err
 	}
 	if err := b.openFolders(deps.FS); err != nil {
+		return err
+	}
+	if b.first, err = format.Credentials(deps.FS, b.config); err != nil {
 		return err
 	}
 	b.openAccess()

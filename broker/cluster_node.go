@@ -265,7 +265,7 @@ func (n *clusterNode) joinQuorum(deps Deps) (err error) {
 	}
 	n.active = active.New(active.Config{
 		Node: n.me(), SessionTimeout: b.config.BrokerSessionTimeout, FirstContact: firstContact, Rebalance: b.config.AutoLeaderRebalance,
-		ImbalanceCheck: b.config.LeaderImbalanceCheck, ImbalancePercent: b.config.LeaderImbalancePercent,
+		ImbalanceCheck: b.config.LeaderImbalanceCheck, ImbalancePercent: b.config.LeaderImbalancePercent, First: b.first,
 	}, active.Deps{
 		Quorum: n.quorum, Inputs: func() controller.Inputs { return controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config} },
 		Watch: n.watch, Logger: deps.Logger, Now: time.Now,

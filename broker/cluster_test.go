@@ -34,6 +34,17 @@ type nodes struct {
 // startNodes runs a cluster of so many nodes, each broker and controller.
 func startNodes(t *testing.T, count int, more ...string) *nodes {
 	t.Helper()
+	c := prepareNodes(t, count, more...)
+	for i := range count {
+		c.format(i)
+		c.start(i)
+	}
+	return c
+}
+
+// prepareNodes sets so many nodes, whose disks are not formatted.
+func prepareNodes(t *testing.T, count int, more ...string) *nodes {
+	t.Helper()
 	c := &nodes{t: t, up: make([]*node, count)}
 	var voters []string
 	addrs := freeAddrs(t, 2*count)
@@ -47,10 +58,6 @@ func startNodes(t *testing.T, count int, more ...string) *nodes {
 			fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", addrs[2*i], addrs[2*i+1]), "controller.listener.names=CONTROLLER",
 			"offsets.topic.replication.factor=3", "transaction.state.log.replication.factor=3",
 		}, more...))
-		c.format(i)
-	}
-	for i := range count {
-		c.start(i)
 	}
 	return c
 }

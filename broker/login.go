@@ -3,7 +3,9 @@ package broker
 import (
 	"fmt"
 
+	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
@@ -23,7 +25,31 @@ func (b *Broker) saslOf(name string) *sasl.Server {
 }
 
 func (b *Broker) mechanism(m config.Mechanism) sasl.Mechanism {
+	if hash, is := sasl.ParseMechanism(m.Name); is {
+		return sasl.NewScram(hash, b.credentials(hash))
+	}
 	return sasl.NewPlain(m.Users)
+}
+
+// credentials finds users' passwords in the cluster's metadata, and before there is
+// any, among those with which it begins: nodes that agree on the first of it have to
+// know each other.
+func (b *Broker) credentials(mechanism security.ScramMechanism) sasl.Lookup {
+	return func(user string) (*security.ScramCredential, error) {
+		u, img := security.ScramUser{Name: user, Mechanism: mechanism}, b.view.Image()
+		if c, found := img.ScramCredential(u); found {
+			return c, nil
+		}
+		if img.Feature(controller.KlammVersion) > 0 {
+			return nil, nil
+		}
+		for i := range b.first {
+			if b.first[i].ScramUser == u {
+				return &b.first[i], nil
+			}
+		}
+		return nil, sasl.ErrNotKnown
+	}
 }
 
 // withLogin is dial, and at a listener where all have to, it says who this node is.
@@ -32,7 +58,12 @@ func (b *Broker) withLogin(name string, dial transport.Dial) transport.Dial {
 	if login == nil {
 		return dial
 	}
-	return sasl.Dialer(dial, b.clientID(), func() sasl.Client { return sasl.NewPlainClient(login.User, login.Password) })
+	return sasl.Dialer(dial, b.clientID(), func() (sasl.Client, error) {
+		if hash, is := sasl.ParseMechanism(login.Mechanism); is {
+			return sasl.NewScramClient(hash, login.User, login.Password)
+		}
+		return sasl.NewPlainClient(login.User, login.Password), nil
+	})
 }
 
 // clientID is by which metrics and logs of other nodes know this one.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/klamm-io/klamm/cluster/format"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/security/issue"
 	"github.com/klamm-io/klamm/security/sasl"
@@ -42,14 +46,14 @@ func (n *node) use(opts ...kgo.Opt) error {
 	cl := n.client(append(opts, kgo.ConsumeTopics("t"), kgo.RequestRetries(1))...)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, "t"); err != nil {
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 1, nil, "t"); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
 	}
 	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: []byte("v")}).FirstErr(); err != nil {
 		return err
 	}
-	if got := cl.PollFetches(ctx).NumRecords(); got != 1 {
-		return fmt.Errorf("%d records came back", got)
+	if cl.PollFetches(ctx).NumRecords() == 0 {
+		return errors.New("no record came back")
 	}
 	return nil
 }
@@ -221,5 +225,94 @@ func TestClusterWithSASL(t *testing.T) {
 		if strings.Contains(n.log.String(), "the session has ended") {
 			t.Errorf("node %d hung up on another", i+1)
 		}
+	}
+}
+
+// scramFile formats a node for a cluster that begins with users of SCRAM.
+func scramFile(t *testing.T, fs disk.FS, users ...string) {
+	t.Helper()
+	c := settings(t, "/data")
+	r := format.Request{ClusterID: testCluster}
+	for _, u := range users {
+		one, err := format.ParseCredential(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Credentials = append(r.Credentials, one)
+	}
+	if _, err := format.Run(fs, c, r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func asScram(mechanism, user, password string) kgo.Opt {
+	auth := scram.Auth{User: user, Pass: password}
+	if mechanism == "SCRAM-SHA-512" {
+		return kgo.SASL(auth.AsSha512Mechanism())
+	}
+	return kgo.SASL(auth.AsSha256Mechanism())
+}
+
+// TestScram: a cluster begins with the users that it was formatted with; they add
+// others, and who is removed is no more let in. All that holds over a restart.
+func TestScram(t *testing.T) {
+	fs := disk.NewMemory()
+	scramFile(t, fs, "SCRAM-SHA-256=[name=admin,password=admin-secret]")
+	sets := []string{"node.id=1", "listeners=SASL_PLAINTEXT://127.0.0.1:0", "sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512", "connection.failed.authentication.delay.ms=10"}
+	n := start(t, fs, "/data", sets...)
+	admin := asScram("SCRAM-SHA-256", "admin", "admin-secret")
+	for m, name := range map[kadm.ScramMechanism]string{kadm.ScramSha256: "SCRAM-SHA-256", kadm.ScramSha512: "SCRAM-SHA-512"} {
+		alter := func(del []kadm.DeleteSCRAM, set []kadm.UpsertSCRAM) {
+			t.Helper()
+			altered, err := kadm.NewClient(n.client(admin)).AlterUserSCRAMs(deadline(t), del, set)
+			if err == nil {
+				err = altered.Error()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		alter(nil, []kadm.UpsertSCRAM{{User: "al=i,ce", Mechanism: m, Iterations: 4096, Password: "päss"}})
+		if err := n.use(asScram(name, "al=i,ce", "päss")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		n.stopClean()
+		n = start(t, fs, "/data", sets...)
+		for what, who := range map[string]kgo.Opt{"wrong": asScram(name, "al=i,ce", "pass"), "unknown": asScram(name, "bob", "päss")} {
+			if err := n.use(who); err == nil || !strings.Contains(err.Error(), "due to invalid credentials with SASL mechanism "+name) {
+				t.Errorf("%s by %s: %v", what, name, err)
+			}
+		}
+		if err := n.use(asScram(name, "al=i,ce", "päss")); err != nil {
+			t.Errorf("%s after a restart: %v", name, err)
+		}
+		alter([]kadm.DeleteSCRAM{{User: "al=i,ce", Mechanism: m}}, nil)
+		if err := n.use(asScram(name, "al=i,ce", "päss")); err == nil {
+			t.Errorf("%s: a user was let in that was deleted", name)
+		}
+	}
+	if log := n.log.String(); strings.Contains(log, "secret") || strings.Contains(log, "päss") {
+		t.Errorf("the log has a password: %s", log)
+	}
+}
+
+// TestClusterWithScram: nodes that know each other only by what their folders were
+// formatted with are a cluster.
+func TestClusterWithScram(t *testing.T) {
+	entry := sasl.ScramModule + ` required username="node" password="node-secret";`
+	c := prepareNodes(t, 3, saslNodes("SCRAM-SHA-256", "listener.name.plaintext.scram-sha-256.sasl.jaas.config="+entry, "listener.name.controller.scram-sha-256.sasl.jaas.config="+entry)...)
+	for i := range c.disks {
+		first, err := format.ParseCredential("SCRAM-SHA-256=[name=node,password=node-secret]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := format.Run(c.disks[i], settings(t, "/data", c.sets[i]...), format.Request{ClusterID: testCluster, Credentials: []security.ScramCredential{first}}); err != nil {
+			t.Fatal(err)
+		}
+		c.start(i)
+	}
+	c.await("three brokers take part", unfenced(3))
+	if _, err := kadm.NewClient(c.client(asScram("SCRAM-SHA-256", "node", "node-secret"))).CreateTopic(deadline(t), 3, 3, nil, "flights"); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -128,7 +128,7 @@ func (b *Broker) reconfigure(img *metadata.Image, topic string) {
 func (b *Broker) register() error {
 	me := metadata.Broker{ID: b.config.NodeID, Rack: b.config.Rack, Incarnation: protocol.NewTopicID(), Endpoints: b.advertised(), Features: controller.Features()}
 	_, err := b.quorum.Propose(context.Background(), func(img *metadata.Image) ([]metadata.Record, error) {
-		return (&controller.Controller{}).RegisterAlone(img, me, controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config}), nil
+		return (&controller.Controller{First: b.first}).RegisterAlone(img, me, controller.Inputs{NewTopicID: protocol.NewTopicID, Config: b.config}), nil
 	})
 	return err
 }

@@ -128,7 +128,7 @@ var brokerKeys = []key{
 	{name: "replica.fetch.wait.max.ms", kind: Int, standard: "500", valid: atLeast(0), cluster: true, doc: "How long a leader waits for new records before it answers a follower."},
 	{name: "replica.lag.time.max.ms", kind: Long, standard: "30000", valid: atLeast(1), cluster: true, doc: "How long a follower may be behind before it is taken out of the in-sync replicas."},
 	{name: "replica.selector.class", kind: String, null: true, valid: oneOf(RackAwareSelector), cluster: true, doc: "What chooses the replica that a consumer reads from: with RackAwareReplicaSelector one in its rack, without it the leader."},
-	{name: "sasl.enabled.mechanisms", kind: List, standard: "GSSAPI", null: false, doc: "The mechanisms of SASL that clients may authenticate by: PLAIN. Also for one listener."},
+	{name: "sasl.enabled.mechanisms", kind: List, standard: "GSSAPI", null: false, doc: "The mechanisms of SASL that clients may authenticate by: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. Also for one listener."},
 	{name: "sasl.jaas.config", kind: Secret, null: true, valid: jaasEntry, doc: "The users of a mechanism and as whom this node itself connects; for one listener and one mechanism, as listener.name.NAME.MECHANISM.sasl.jaas.config."},
 	{name: "sasl.mechanism.controller.protocol", kind: String, standard: "GSSAPI", doc: "The mechanism by which nodes authenticate where controllers listen."},
 	{name: "sasl.mechanism.inter.broker.protocol", kind: String, standard: "GSSAPI", doc: "The mechanism by which brokers authenticate to each other."},

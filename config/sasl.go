@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
@@ -37,7 +38,11 @@ type Login struct {
 }
 
 // mechanisms are those that are served, and the module of each.
-var mechanisms = map[string]string{sasl.Plain: sasl.PlainModule}
+var mechanisms = map[string]string{
+	sasl.Plain:                    sasl.PlainModule,
+	security.ScramSHA256.String(): sasl.ScramModule,
+	security.ScramSHA512.String(): sasl.ScramModule,
+}
 
 // ofListenerSASL is the key of SASL that stands after listener.name.NAME., or after a
 // mechanism there, nil where there is none.

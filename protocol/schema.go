@@ -425,6 +425,24 @@ var schemas = map[int16]schema{
 		}},
 		{name: "ValidateOnly", kind: fixed1, from: 0, to: 1},
 	}},
+	50: {name: "DescribeUserScramCredentials", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "Users", kind: array, of: object, from: 0, to: 0, null: versions{0, 1}, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 0},
+		}},
+	}},
+	51: {name: "AlterUserScramCredentials", from: 0, to: 0, flexible: 0, fields: []field{
+		{name: "Deletions", kind: array, of: object, from: 0, to: 0, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 0},
+			{name: "Mechanism", kind: fixed1, from: 0, to: 0},
+		}},
+		{name: "Upsertions", kind: array, of: object, from: 0, to: 0, fields: []field{
+			{name: "Name", kind: text, from: 0, to: 0},
+			{name: "Mechanism", kind: fixed1, from: 0, to: 0},
+			{name: "Iterations", kind: fixed4, from: 0, to: 0},
+			{name: "Salt", kind: blob, from: 0, to: 0},
+			{name: "SaltedPassword", kind: blob, from: 0, to: 0},
+		}},
+	}},
 	55: {name: "DescribeQuorum", from: 0, to: 2, flexible: 0, fields: []field{
 		{name: "Topics", kind: array, of: object, from: 0, to: 2, fields: []field{
 			{name: "TopicName", kind: text, from: 0, to: 2},

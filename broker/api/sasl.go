@@ -77,6 +77,10 @@ func (h *Handler) saslAuthenticate(r *listener.Request, req *kmsg.SASLAuthentica
 		return
 	}
 	reply, session, err := h.authenticate(r, req.SASLAuthBytes)
+	if errors.Is(err, sasl.ErrNotKnown) {
+		r.ReplyNothing()
+		return
+	}
 	if err != nil {
 		resp.ErrorCode, resp.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
 	} else {

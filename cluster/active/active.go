@@ -13,6 +13,7 @@ import (
 
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/security"
 )
 
 // Config says how an active controller works. What is zero takes its default, except
@@ -36,6 +37,8 @@ type Config struct {
 	Rebalance        bool
 	ImbalanceCheck   time.Duration
 	ImbalancePercent int
+	// First are the passwords with which a new cluster begins.
+	First []security.ScramCredential
 }
 
 func (c Config) withDefaults() Config {
@@ -111,7 +114,7 @@ type Active struct {
 
 // New returns an active controller that takes part once it runs.
 func New(c Config, deps Deps) *Active {
-	a := &Active{config: c.withDefaults(), deps: deps, begun: make(chan struct{})}
+	a := &Active{config: c.withDefaults(), deps: deps, controller: controller.Controller{First: c.First}, begun: make(chan struct{})}
 	deps.Quorum.Observe(a.observe)
 	return a
 }
@@ -136,7 +139,7 @@ func (a *Active) lead(ctx context.Context, epoch int32) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	img, offset, err := a.deps.Quorum.ProposeAt(ctx, func(img *metadata.Image) ([]metadata.Record, error) {
-		return a.controller.BeginFeatures(img), nil
+		return a.controller.Begin(img), nil
 	})
 	if err != nil {
 		a.deps.Logger.Warn("this node was elected, but cannot decide; it tries again", "epoch", epoch, "err", err)

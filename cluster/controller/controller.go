@@ -8,6 +8,7 @@ import (
 
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 )
 
 // maxRecords bounds what one request may change, as Kafka bounds it: a larger
@@ -16,7 +17,10 @@ const maxRecords = 10_000
 
 // Controller decides. It holds no state: an image and [Inputs] come with each
 // question.
-type Controller struct{}
+type Controller struct {
+	// First are the passwords with which a new cluster begins.
+	First []security.ScramCredential
+}
 
 // Inputs are what a decision depends on besides the metadata and the request.
 type Inputs struct {

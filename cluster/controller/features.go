@@ -43,14 +43,17 @@ var features = []metadata.FeatureRange{
 // Features returns the levels that this release can be at, sorted by name.
 func Features() []metadata.FeatureRange { return slices.Clone(features) }
 
-// BeginFeatures records the levels of a new cluster, which are those of the node that
-// begins it. A cluster that has levels keeps them.
-func (*Controller) BeginFeatures(img *metadata.Image) (records []metadata.Record) {
+// Begin records the levels of a new cluster, which are those of the node that begins it,
+// and its first passwords. A cluster that has levels keeps what it has.
+func (c *Controller) Begin(img *metadata.Image) (records []metadata.Record) {
 	if img.Feature(KlammVersion) > 0 {
 		return nil
 	}
 	for _, f := range features {
 		records = append(records, &metadata.FeatureLevelSet{Name: f.Name, Level: f.Max})
+	}
+	for _, password := range c.First {
+		records = append(records, &metadata.ScramCredentialSet{Credential: password})
 	}
 	return records
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/klamm-io/klamm/cluster/metadata"
 )
 
-// TestBeginFeatures: a new cluster is at the levels of the release that begins it, and
+// TestBegin: a new cluster is at the levels of the release that begins it, and
 // one that has levels keeps them.
-func TestBeginFeatures(t *testing.T) {
+func TestBegin(t *testing.T) {
 	c := newCluster(t) // of one node
 	for _, f := range features {
 		if level := c.img.Feature(f.Name); level != f.Max {
@@ -22,7 +22,7 @@ func TestBeginFeatures(t *testing.T) {
 	}
 	c.apply(t, []metadata.Record{&metadata.FeatureLevelSet{Name: TransactionVersion, Level: 0}})
 	again := (&Controller{}).RegisterAlone(c.img, metadata.Broker{ID: 1, Incarnation: [16]byte{1}}, c.in)
-	if records := (&Controller{}).BeginFeatures(c.img); len(records) > 0 || len(again) != 1 {
+	if records := (&Controller{}).Begin(c.img); len(records) > 0 || len(again) != 1 {
 		t.Errorf("levels begin again: %v, %v", records, again)
 	}
 }

@@ -11,8 +11,8 @@ import (
 // controller: it has nobody to wait for, so it is not fenced, keeps what it leads,
 // and leads what nobody does. The broker's epoch is decided here. The same
 // incarnation that asks again, unchanged, is answered with no records. A new cluster
-// begins with the feature levels of this release.
-func (*Controller) RegisterAlone(img *metadata.Image, b metadata.Broker, in Inputs) []metadata.Record {
+// begins with the feature levels of this release, and its first passwords.
+func (c *Controller) RegisterAlone(img *metadata.Image, b metadata.Broker, in Inputs) []metadata.Record {
 	known, found := img.Broker(b.ID)
 	if found && sameBroker(known, &b) {
 		return nil
@@ -20,7 +20,7 @@ func (*Controller) RegisterAlone(img *metadata.Image, b metadata.Broker, in Inpu
 	b.Epoch, b.Cordoned = img.LastBrokerEpoch()+1, in.Config.CordonsAll(img.BrokerConfig(b.ID))
 	records, _ := newSweep(img, in).whole().with(b.ID, true).run(leaderless, func(*draft) {})
 	records = slices.Insert(records, 0, metadata.Record(&metadata.BrokerRegistered{Broker: b}))
-	return append((&Controller{}).BeginFeatures(img), records...)
+	return append(c.Begin(img), records...)
 }
 
 // cordonAlone has the one broker of a cluster of one node cordoned, or not any more,

@@ -5,7 +5,8 @@
 // they may change while the cluster runs (dynamic). Of a dynamic cluster the first
 // voters are written, when it is formatted, into the file bootstrap.voters of the
 // metadata's folder. Once the cluster has agreed on its voters, neither counts any
-// more. The file is drawn in docs/formats/log-files.md.
+// more. The file is drawn in docs/formats/log-files.md, and so is bootstrap.scram, which
+// has the passwords of the first users.
 //
 // Invariant: a folder's meta.properties is written last, so a folder that says whose
 // it is has all that it must have.
@@ -25,6 +26,7 @@ import (
 	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/protocol"
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -38,6 +40,8 @@ type Request struct {
 	Standalone           bool             // with this node as its one voter
 	InitialControllers   []metadata.Voter // with these, of which this node may be one; see [ParseControllers]
 	NoInitialControllers bool             // it has begun already, and this node joins it
+
+	Credentials []security.ScramCredential // with which the cluster begins
 
 	IgnoreFormatted bool // folders that are this node's in this cluster already may stay
 }
@@ -72,7 +76,9 @@ func Run(fsys disk.FS, c *config.Broker, r Request) ([]Folder, error) {
 	for _, f := range all {
 		prepare := func() error { return nil }
 		if f.isMetadata(c) {
-			prepare = func() error { return writeVoters(fsys, f.Path, voters) }
+			prepare = func() error {
+				return errors.Join(writeVoters(fsys, f.Path, voters), writeCredentials(fsys, f.Path, r.Credentials))
+			}
 		}
 		if f.Stayed {
 			continue

@@ -38,6 +38,7 @@ type Image struct {
 	joining         tree[int32, *Voter]
 	acls            tree[security.ACL, struct{}]
 	quotas          tree[QuotaEntity, map[string]float64]
+	scram           tree[security.ScramUser, *security.ScramCredential]
 }
 
 // alikeName sorts the names that hold '.' or '_' by what metrics make of them,
@@ -58,6 +59,7 @@ func Empty() *Image {
 		joining:      newTree[int32, *Voter](cmp.Compare[int32]),
 		acls:         newTree[security.ACL, struct{}](security.ACL.Compare),
 		quotas:       newTree[QuotaEntity, map[string]float64](compareQuotaEntities),
+		scram:        newTree[security.ScramUser, *security.ScramCredential](security.ScramUser.Compare),
 	}
 }
 

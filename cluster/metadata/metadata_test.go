@@ -18,7 +18,7 @@ import (
 // drawRecord draws a record that fits the image.
 func drawRecord(t *rapid.T, img *Image) Record {
 	topics := slices.Collect(img.Topics())
-	kinds := []recordType{typeVoterAdded, typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded, typeQuotaSet}
+	kinds := []recordType{typeVoterAdded, typeControllerElected, typeBrokerRegistered, typeTopicCreated, typeProducerIDsAllocated, typeFeatureLevelSet, typeConfigSet, typeAccessControlAdded, typeQuotaSet, typeScramCredentialSet}
 	if img.ClusterID == "" {
 		kinds = append(kinds, typeClusterNamed)
 	}
@@ -28,6 +28,10 @@ func drawRecord(t *rapid.T, img *Image) Record {
 	acls := slices.Collect(img.ACLs())
 	if len(acls) > 0 {
 		kinds = append(kinds, typeAccessControlRemoved)
+	}
+	passwords := slices.Collect(img.ScramCredentials())
+	if len(passwords) > 0 {
+		kinds = append(kinds, typeScramCredentialRemoved)
 	}
 	brokers := slices.Collect(img.Brokers())
 	if len(brokers) > 0 {
@@ -68,6 +72,10 @@ func drawRecord(t *rapid.T, img *Image) Record {
 		return &AccessControlRemoved{rapid.SampledFrom(acls).Draw(t, "acl")}
 	case typeQuotaSet:
 		return drawQuota(t)
+	case typeScramCredentialSet:
+		return &ScramCredentialSet{drawCredential(t)}
+	case typeScramCredentialRemoved:
+		return &ScramCredentialRemoved{rapid.SampledFrom(passwords).Draw(t, "credential").ScramUser}
 	}
 	return &TopicDeleted{rapid.SampledFrom(topics).Draw(t, "topic").ID}
 }
@@ -84,6 +92,16 @@ func drawQuota(t *rapid.T) Record {
 		q.Value = &value
 	}
 	return q
+}
+
+func drawCredential(t *rapid.T) security.ScramCredential {
+	bytes := func(label string) security.Hidden {
+		return security.Hidden(rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(t, label))
+	}
+	return security.ScramCredential{
+		ScramUser: security.ScramUser{Name: rapid.StringMatching("[ab]").Draw(t, "user"), Mechanism: security.ScramMechanism(rapid.Int8Range(1, 2).Draw(t, "mechanism"))},
+		Salt:      bytes("salt"), StoredKey: bytes("stored key"), ServerKey: bytes("server key"), Iterations: rapid.Int32().Draw(t, "iterations"),
+	}
 }
 
 // drawACL draws one that the image has not.
@@ -236,6 +254,9 @@ func content(img *Image) []Record { return slices.Collect(img.Records()) }
 func everything(img *Image) []any {
 	all := []any{img.ClusterID, img.ControllerID, img.NextProducerID, img.lastBrokerEpoch, maps.Collect(img.Features()),
 		img.NumTopics(), img.NumPartitions(), img.NumBrokers(), slices.Collect(keys(img.alike)), maps.Collect(img.configs.all()), slices.Collect(img.ACLs()), maps.Collect(img.Quotas())}
+	for c := range img.ScramCredentials() {
+		all = append(all, *c)
+	}
 	for t := range img.Topics() {
 		all = append(all, *t)
 	}
@@ -389,7 +410,8 @@ func TestSharedISR(t *testing.T) {
 func TestApplyRefuses(t *testing.T) {
 	id, other := protocol.TopicID{1}, protocol.TopicID{2}
 	img := mustApply(t, Empty(), &ClusterNamed{"c"}, &ProducerIDsAllocated{5}, &BrokerRegistered{Broker{ID: 3, Epoch: 5}}, &AccessControlAdded{security.ACL{Name: "a"}},
-		&TopicCreated{Topic{Name: "a", ID: id, Partitions: make([]Partition, 2)}})
+		&TopicCreated{Topic{Name: "a", ID: id, Partitions: make([]Partition, 2)}},
+		&ScramCredentialSet{security.ScramCredential{ScramUser: security.ScramUser{Name: "a", Mechanism: security.ScramSHA256}}})
 	value := "v"
 	for _, c := range []struct {
 		record Record
@@ -414,6 +436,7 @@ func TestApplyRefuses(t *testing.T) {
 		{&AccessControlRemoved{security.ACL{Name: "b"}}, "not known"},
 		{&QuotaSet{Key: "producer_byte_rate"}, "nobody"},
 		{&QuotaSet{Entity: QuotaEntity{User: NamedQuota("a"), IP: NamedQuota("::1")}}, "nobody"},
+		{&ScramCredentialRemoved{security.ScramUser{Name: "a", Mechanism: security.ScramSHA512}}, "user a has no credential of SCRAM-SHA-512"},
 	} {
 		if _, _, err := img.Apply([]Record{c.record}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.record, err, c.want)

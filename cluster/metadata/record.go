@@ -6,7 +6,7 @@ import (
 )
 
 // Record is one step in the history of the metadata. Its types are those of
-// this file; [Encode] and [Decode] are their form in the metadata log, which
+// this package; [Encode] and [Decode] are their form in the metadata log, which
 // docs/formats/metadata-records.md draws.
 type Record interface {
 	kind() recordType
@@ -20,25 +20,27 @@ type Record interface {
 type recordType uint8
 
 const (
-	typeClusterNamed         recordType = 1
-	typeControllerElected    recordType = 2
-	typeBrokerRegistered     recordType = 3
-	typeTopicCreated         recordType = 4
-	typePartitionsAdded      recordType = 5
-	typePartitionsChanged    recordType = 6
-	typeTopicDeleted         recordType = 7
-	typeConfigSet            recordType = 8
-	typeProducerIDsAllocated recordType = 9
-	typeFeatureLevelSet      recordType = 10
-	typeVoterAdded           recordType = 11
-	typeVoterRemoved         recordType = 12
-	typeBrokerChanged        recordType = 13
-	typeBrokerUnregistered   recordType = 14
-	typeBrokerEpochsGiven    recordType = 15
-	typeVoterJoining         recordType = 16
-	typeAccessControlAdded   recordType = 17
-	typeAccessControlRemoved recordType = 18
-	typeQuotaSet             recordType = 40
+	typeClusterNamed           recordType = 1
+	typeControllerElected      recordType = 2
+	typeBrokerRegistered       recordType = 3
+	typeTopicCreated           recordType = 4
+	typePartitionsAdded        recordType = 5
+	typePartitionsChanged      recordType = 6
+	typeTopicDeleted           recordType = 7
+	typeConfigSet              recordType = 8
+	typeProducerIDsAllocated   recordType = 9
+	typeFeatureLevelSet        recordType = 10
+	typeVoterAdded             recordType = 11
+	typeVoterRemoved           recordType = 12
+	typeBrokerChanged          recordType = 13
+	typeBrokerUnregistered     recordType = 14
+	typeBrokerEpochsGiven      recordType = 15
+	typeVoterJoining           recordType = 16
+	typeAccessControlAdded     recordType = 17
+	typeAccessControlRemoved   recordType = 18
+	typeScramCredentialSet     recordType = 30
+	typeScramCredentialRemoved recordType = 31
+	typeQuotaSet               recordType = 40
 )
 
 // newRecord returns an empty record of a type, nil for a type not known here.
@@ -80,6 +82,10 @@ func newRecord(t recordType) Record {
 		return new(AccessControlAdded)
 	case typeAccessControlRemoved:
 		return new(AccessControlRemoved)
+	case typeScramCredentialSet:
+		return new(ScramCredentialSet)
+	case typeScramCredentialRemoved:
+		return new(ScramCredentialRemoved)
 	case typeQuotaSet:
 		return new(QuotaSet)
 	}

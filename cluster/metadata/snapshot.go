@@ -10,7 +10,7 @@ import (
 // their own: they are its snapshot.
 func (i *Image) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield) && i.yieldACLs(yield) && i.yieldQuotas(yield)
+		_ = i.yieldCluster(yield) && i.yieldBrokers(yield) && i.yieldTopics(yield) && i.yieldConfigs(yield) && i.yieldACLs(yield) && i.yieldQuotas(yield) && i.yieldCredentials(yield)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/klamm-io/klamm/config"
+	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
@@ -24,7 +25,6 @@ type credentials struct {
 	mechanism string
 	user      string
 	password  transport.Secret
-	token     bool // the user is the id of a delegation token, the password its HMAC
 }
 
 // clientMechanisms are those that a client of this program knows.
@@ -32,16 +32,16 @@ var clientMechanisms = map[string]func(credentials) franz.Mechanism{
 	sasl.Plain: func(c credentials) franz.Mechanism {
 		return plain.Auth{User: c.user, Pass: string(c.password)}.AsMechanism()
 	},
-	"SCRAM-SHA-256": func(c credentials) franz.Mechanism { return c.scram().AsSha256Mechanism() },
-	"SCRAM-SHA-512": func(c credentials) franz.Mechanism { return c.scram().AsSha512Mechanism() },
+	security.ScramSHA256.String(): func(c credentials) franz.Mechanism { return c.scram().AsSha256Mechanism() },
+	security.ScramSHA512.String(): func(c credentials) franz.Mechanism { return c.scram().AsSha512Mechanism() },
 }
 
 func (c credentials) scram() scram.Auth {
-	return scram.Auth{User: c.user, Pass: string(c.password), IsToken: c.token}
+	return scram.Auth{User: c.user, Pass: string(c.password)}
 }
 
 // defaultMechanism is taken where --user is given and no mechanism.
-const defaultMechanism = "SCRAM-SHA-256"
+var defaultMechanism = security.ScramSHA256.String()
 
 func mechanismSetting(s *clientSecurity, value string) error {
 	value = strings.ToUpper(value)
@@ -74,7 +74,6 @@ func jaasSetting(s *clientSecurity, value string) error {
 		return err
 	}
 	s.who.user, s.who.password = string(e.Options["username"]), e.Options["password"]
-	s.who.token = strings.EqualFold(string(e.Options["tokenauth"]), "true")
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 // formatFlags are those of `klamm format`.
 type formatFlags struct {
 	file, clusterID, initial    string
-	sets, features              []string
+	sets, features, scram       []string
 	standalone, joins, ignoring bool
 }
 
@@ -36,7 +36,10 @@ all nodes of a cluster the same id, as klamm uuid prints it.
 Where controller.quorum.voters lists the voters, that is all. Where it does not, a
 controller must be told how the cluster begins: with --initial-controllers, the
 same for all nodes, with --standalone, or not with this node. A node alone, without
-process.roles, and a cluster's only voter format their folders when they start.`,
+process.roles, and a cluster's only voter format their folders when they start.
+
+A cluster whose listeners ask by SCRAM who a client is begins with the users of
+--add-scram, the same on all nodes.`,
 		Example: `  klamm format --config node-1.properties --cluster-id vPeOCWypqUOSepEvx0cbog
   klamm format --config node-1.properties --cluster-id vPeOCWypqUOSepEvx0cbog --standalone
   klamm format --config node-4.properties --cluster-id vPeOCWypqUOSepEvx0cbog --no-initial-controllers`,
@@ -52,6 +55,7 @@ process.roles, and a cluster's only voter format their folders when they start.`
 	f.BoolVarP(&flags.joins, "no-initial-controllers", "N", false, "the cluster has begun, and this node joins it")
 	f.BoolVarP(&flags.ignoring, "ignore-formatted", "g", false, "leave folders that are formatted already as they are")
 	f.StringArrayVarP(&flags.features, "feature", "f", nil, "a feature's level, `name=level`; levels other than this version's cannot be chosen (may be repeated)")
+	f.StringArrayVarP(&flags.scram, "add-scram", "S", nil, "a first user's password, `SCRAM-SHA-256=[name=alice,password=secret]` (may be repeated)")
 	cmd.MarkFlagsMutuallyExclusive("standalone", "initial-controllers", "no-initial-controllers")
 	return cmd
 }
@@ -68,6 +72,13 @@ func (e *environment) format(cmd *cobra.Command, flags *formatFlags) error {
 		e.note("warning: %s", w.Text)
 	}
 	r := format.Request{ClusterID: flags.clusterID, Standalone: flags.standalone, NoInitialControllers: flags.joins, IgnoreFormatted: flags.ignoring}
+	for _, user := range flags.scram {
+		first, err := format.ParseCredential(user)
+		if err != nil {
+			return badUsage(cmd, "--add-scram: %v", err) // without the text, which has a password
+		}
+		r.Credentials = append(r.Credentials, first)
+	}
 	if cmd.Flags().Changed("initial-controllers") {
 		name := "CONTROLLER"
 		if len(c.ControllerListenerNames) > 0 {

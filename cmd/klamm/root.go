@@ -44,6 +44,7 @@ any other Kafka cluster.
 		newGroupCommand(env),
 		newTxnCommand(env),
 		newACLCommand(env),
+		newUserCommand(env),
 		newQuotaCommand(env),
 		newQuorumCommand(env),
 		newConfigCommand(env),

@@ -96,7 +96,8 @@ func (c *Conversation) mayResume(now time.Time) bool {
 
 // Authenticate takes a token. It returns what the client is told, and with the last
 // one for how long the session will be, 0 for without an end. An error ends the
-// conversation, but for ILLEGAL_SASL_STATE.
+// conversation, but for ILLEGAL_SASL_STATE; after [ErrNotKnown] the client hears
+// nothing, lest it takes its password for wrong.
 func (c *Conversation) Authenticate(token []byte, now time.Time) (reply []byte, session time.Duration, err error) {
 	if c.state != proving {
 		return nil, 0, fmt.Errorf("SaslAuthenticate request received after successful authentication: %w", kerr.IllegalSaslState)
@@ -127,6 +128,9 @@ func (c *Conversation) step(token []byte, now time.Time) (reply []byte, done *Pr
 // told is an error in the words that the client may hear, with the code.
 func (c *Conversation) told(err error) error {
 	var refusal Refusal
+	if errors.Is(err, ErrNotKnown) {
+		return err
+	}
 	if errors.As(err, &refusal) {
 		return fmt.Errorf("%w: %w", refusal, kerr.SaslAuthenticationFailed)
 	}

@@ -26,13 +26,17 @@ const maxAnswer = 64 << 10
 
 // Dialer returns dial with a login over it. begin returns the client's side of each
 // exchange.
-func Dialer(dial transport.Dial, clientID string, begin func() Client) transport.Dial {
+func Dialer(dial transport.Dial, clientID string, begin func() (Client, error)) transport.Dial {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		if err := login(ctx, conn, clientID, begin()); err != nil {
+		client, err := begin()
+		if err == nil {
+			err = login(ctx, conn, clientID, client)
+		}
+		if err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("%w at %s: %w", ErrLogin, addr, err)
 		}
@@ -75,16 +79,15 @@ func (e *exchange) run(client Client) error {
 		return kerr.ErrorForCode(told.ErrorCode)
 	}
 	var challenge []byte
-	for !client.Done() {
+	for {
 		token, err := client.Next(challenge)
-		if err != nil {
+		if err != nil || token == nil {
 			return err
 		}
-		if challenge, err = e.authenticate(token); err != nil {
+		if challenge, err = e.authenticate(token); err != nil || client.Done() {
 			return err
 		}
 	}
-	return nil
 }
 
 func (e *exchange) authenticate(token []byte) (challenge []byte, err error) {

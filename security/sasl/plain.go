@@ -68,7 +68,8 @@ func (p *plain) Step(token []byte, _ time.Time) ([]byte, *Proof, error) {
 // Client is the client's side of one exchange.
 type Client interface {
 	Mechanism() string
-	// Next returns the token that answers what the server said, which is nil at first.
+	// Next returns the token that answers what the server said, which is nil at first. It
+	// returns none where the server has said its last word, and that was right.
 	Next(challenge []byte) (token []byte, err error)
 	// Done reports whether the client has all that it wants of the server.
 	Done() bool
