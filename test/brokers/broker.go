@@ -116,6 +116,21 @@ func (b *Broker) exit() error {
 	}
 }
 
+// AwaitEnd waits until the process that Launch started has ended without Stop or Kill, as
+// one that is restarted by others, or until ctx ends.
+func (b *Broker) AwaitEnd(ctx context.Context) error {
+	if b.process == nil {
+		return fmt.Errorf("wait for the end of %s: it was not started", b.Name)
+	}
+	select {
+	case b.last = <-b.exited:
+		b.process, b.exited = nil, nil
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (b *Broker) answers() error {
 	m, err := b.metadata()
 	if err == nil && len(m.Brokers) == 0 {

@@ -3,7 +3,9 @@
 package cluster
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -15,81 +17,91 @@ import (
 	"github.com/klamm-io/klamm/test/copier"
 )
 
-// coordinatorKills is how often a node or the copier is killed, unless
-// CLUSTER_ROUNDS says otherwise.
-const coordinatorKills = 8
-
 const txnPartitions = 4
 
-// flightsPerKill are copied between two kills: as many as are under way when one
+// flightsPerMishap are copied between two mishaps: as many as are under way when one
 // comes.
-const flightsPerKill = 10_000
+const flightsPerMishap = 6_000
+
+// copyMishap is what may happen while a topic is copied.
+type copyMishap struct {
+	name string
+	to   func(t *testing.T, c *brokers.Cluster) *brokers.Node // nil: to the copier
+	do   func(*brokers.Node) error
+}
+
+// copyMishaps are all: to whoever coordinates the group or the transactions or leads a
+// partition of the copy, and to the copier.
+func copyMishaps() (all []copyMishap) {
+	nodes := map[string]func(t *testing.T, c *brokers.Cluster) *brokers.Node{
+		"the group's coordinator":       func(t *testing.T, c *brokers.Cluster) *brokers.Node { return groupCoordinator(t, c, copier.Name) },
+		"the transaction's coordinator": func(t *testing.T, c *brokers.Cluster) *brokers.Node { return txnCoordinator(t, c, copier.Name) },
+		"a leader of the copy": func(t *testing.T, c *brokers.Cluster) *brokers.Node {
+			return leader(t, c, protocol.TopicPartition{Topic: copier.To})
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		all = append(all,
+			copyMishap{name + " is killed", nodes[name], func(n *brokers.Node) error { return n.Kill() }},
+			copyMishap{name + " hangs", nodes[name], func(n *brokers.Node) error { return n.Pause() }})
+	}
+	return append(all, copyMishap{name: "the copier is killed"})
+}
 
 // TestExactlyOnce copies flights from one topic into another in transactions, while
-// now the group's coordinator, now the transaction's and now the copier is killed, or
-// the transaction's coordinator hangs. Readers of committed records find each flight
-// exactly once.
+// one thing after the other happens, in an order by chance: CLUSTER_ROUNDS times, or
+// each once. Readers of committed records find each flight exactly once.
 func TestExactlyOnce(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed(t), 2))
-	rounds := number(t, "CLUSTER_ROUNDS", coordinatorKills)
+	mishaps := copyMishaps()
+	rounds := number(t, "CLUSTER_ROUNDS", len(mishaps))
 	c := startCluster(t, map[string]string{
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
-		"offsets.topic.num.partitions":                                "4",
+		"offsets.topic.num.partitions":                                strconv.Itoa(groupPartitions),
 		"transaction.state.log.num.partitions":                        strconv.Itoa(txnPartitions),
 	})
 	cp, flights := copier.New(t, c.Seeds(), nodes), copier.Flights(t)
 	for round := range rounds {
-		cp.Feed(flights[round*flightsPerKill%(len(flights)-flightsPerKill):][:flightsPerKill])
-		time.Sleep(time.Duration(rng.Int64N(int64(500 * time.Millisecond))))
-		switch round % 4 {
-		case 0:
-			killForAWhile(t, c, groupCoordinator(t, c, copier.Name))
-		case 1:
-			killForAWhile(t, c, txnCoordinator(t, c, copier.Name))
-		case 2:
+		if round%len(mishaps) == 0 {
+			rng.Shuffle(len(mishaps), func(i, j int) { mishaps[i], mishaps[j] = mishaps[j], mishaps[i] })
+		}
+		m := mishaps[round%len(mishaps)]
+		cp.Feed(flights[round*flightsPerMishap%(len(flights)-flightsPerMishap):][:flightsPerMishap])
+		time.Sleep(upTo(rng, 500*time.Millisecond))
+		t.Log(m.name)
+		if m.to == nil {
 			cp.Kill()
-		case 3:
-			hangForAWhile(t, c, txnCoordinator(t, c, copier.Name))
+		} else {
+			failForAWhile(t, c, m.to(t, c), m.do)
 		}
 	}
 	cp.AwaitCopied()
 	cp.Check()
-	t.Logf("%d flights, %d kills of the copier, %d kills and pauses of coordinators; %d records were written for them in all",
-		rounds*flightsPerKill, cp.Kills, rounds-cp.Kills, cp.Written)
+	t.Logf("%d flights, %d mishaps, %d records were written for them in all", rounds*flightsPerMishap, rounds, cp.Written)
 	compareReplicas(t, c)
 }
 
-// killForAWhile kills a node, and starts it again when the others have taken over.
-func killForAWhile(t *testing.T, c *brokers.Cluster, n *brokers.Node) {
+// failForAWhile does something to a node, and lets it run again when the others have
+// taken over: one that hung goes on with what it believes.
+func failForAWhile(t *testing.T, c *brokers.Cluster, n *brokers.Node, do func(*brokers.Node) error) {
 	t.Helper()
-	must(t, n.Kill())
-	for groupCoordinator(t, c, copier.Name) == n || txnCoordinator(t, c, copier.Name) == n {
-		time.Sleep(10 * time.Millisecond)
-	}
-	must(t, n.Start(t.Context()))
-	awaitInSync(t, c)
-}
-
-// hangForAWhile has a node hang until the others have taken over, and then go on with
-// what it believes.
-func hangForAWhile(t *testing.T, c *brokers.Cluster, n *brokers.Node) {
-	t.Helper()
-	must(t, n.Pause())
-	_, err := c.AwaitLeader(t.Context(), coordinatorOf(t, c, n), n)
+	led := ledBy(t, c, n, slices.Concat(partitionsOf("__transaction_state", txnPartitions), partitionsOf("__consumer_offsets", groupPartitions),
+		partitionsOf(copier.To, copier.Partitions)))
+	must(t, do(n))
+	_, err := c.AwaitLeader(t.Context(), led, n)
 	must(t, err)
-	must(t, n.Continue())
-	awaitInSync(t, c)
+	wakeAll(t, c)
 }
 
-// coordinatorOf is a partition of the transactions that a node leads.
-func coordinatorOf(t *testing.T, c *brokers.Cluster, n *brokers.Node) protocol.TopicPartition {
+// ledBy is a partition that a node leads: all that it led goes to others together.
+func ledBy(t *testing.T, c *brokers.Cluster, n *brokers.Node, among []protocol.TopicPartition) protocol.TopicPartition {
 	t.Helper()
-	for _, tp := range partitionsOf("__transaction_state", txnPartitions) {
-		if l, err := c.Leadership(tp); err == nil && l.Leader == n {
+	for _, tp := range among {
+		if leader(t, c, tp) == n {
 			return tp
 		}
 	}
-	t.Fatalf("%s leads no transactions", n.Name)
+	t.Fatalf("%s leads nothing", n.Name)
 	return protocol.TopicPartition{}
 }
 

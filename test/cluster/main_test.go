@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"maps"
 	"os"
 	"strconv"
 	"testing"
@@ -70,7 +71,14 @@ func makeCluster(t *testing.T, settings map[string]string) *brokers.Cluster {
 
 func makeNodes(t *testing.T, opts brokers.Options) *brokers.Cluster {
 	t.Helper()
-	opts.Dir = t.TempDir()
+	if opts.Dir == "" {
+		opts.Dir = t.TempDir()
+	}
+	settings := map[string]string{ // members of the new protocol ask how it stands as often as those of the old one
+		"group.consumer.min.heartbeat.interval.ms": "100", "group.consumer.heartbeat.interval.ms": "500",
+	}
+	maps.Copy(settings, opts.Settings)
+	opts.Settings = settings
 	create := brokers.KlammCluster
 	if apache {
 		create = brokers.ApacheCluster

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -83,13 +84,12 @@ func TestFailoverOfOthers(t *testing.T) {
 			p := s.start(t, c, tp)
 			for _, f := range failures {
 				t.Run(f.name, func(t *testing.T) {
-					arrange(t, c, tp, f.together)
-					p.awaitSteady()
-					wantGap(t, f, p.during(func() { f.do(t, c, tp) }))
-					wakeAll(t, c)
+					wantShort(t, f, func() time.Duration {
+						arrange(t, c, tp, f.together)
+						return p.through(t, f)
+					})
 				})
 			}
-			p.awaitSteady()
 			p.stop()
 			compareReplicas(t, c)
 		})

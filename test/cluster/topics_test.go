@@ -38,6 +38,11 @@ func TestManyTopics(t *testing.T) {
 	}
 	awaitInSync(t, c)
 	t.Logf("%d topics were made in %s", n, time.Since(began).Round(time.Millisecond))
+	for _, node := range c.Nodes {
+		used, err := node.Usage()
+		must(t, err)
+		t.Logf("%s has %d MiB in memory, %d of them no file's, and %d files open", node.Name, used.Resident>>20, used.Anonymous>>20, used.Files)
+	}
 
 	active := controller(t, c)
 	must(t, active.Kill())

@@ -6,9 +6,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/test/brokers"
@@ -24,6 +28,7 @@ type traffic struct {
 	targets []protocol.TopicPartition
 	acked   atomic.Int64
 	groups  []string
+	members int
 	calm    context.CancelFunc
 	working sync.WaitGroup
 	failed  chan error
@@ -52,19 +57,25 @@ func startTraffic(t *testing.T, c *brokers.Cluster, targets []protocol.TopicPart
 	for topic := range topics {
 		for range 2 {
 			tr.join(ctx, "readers of "+topic, topic)
+			tr.join(ctx, "new readers of "+topic, topic, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
 		}
 	}
 	tr.awaitProgress()
 	return tr
 }
 
-// join lets a member join a group. It waits long for answers: what it asks of a
-// coordinator that hangs would else be asked again, and the first commit could be
+// join lets a member join a group, of the old protocol unless opts say otherwise. It
+// waits longer for answers than others do: what it asks of a coordinator that hangs
+// would else be asked again before that one is replaced, and the first commit could be
 // heard after the second.
-func (tr *traffic) join(ctx context.Context, group, topic string) {
-	name := fmt.Sprintf("member %d of %s", len(tr.groups), group)
-	m := history.NewMember(tr.t, name, group, tr.cluster.Seeds(), tr.checker, []string{topic})
-	tr.groups = append(tr.groups, group)
+func (tr *traffic) join(ctx context.Context, group, topic string, opts ...kgo.Opt) {
+	name := fmt.Sprintf("member %d of %s", tr.members, group)
+	tr.members++
+	opts = append(opts, kgo.RequestTimeoutOverhead(5*time.Second), kgo.RebalanceTimeout(5*time.Second))
+	m := history.NewMember(tr.t, name, group, tr.cluster.Seeds(), tr.checker, []string{topic}, opts...)
+	if !slices.Contains(tr.groups, group) {
+		tr.groups = append(tr.groups, group)
+	}
 	tr.work(func() error { return m.Run(ctx) })
 }
 
@@ -91,6 +102,34 @@ func (tr *traffic) awaitProgress() {
 	tr.reportFailures()
 	if err != nil {
 		tr.t.Fatalf("producers do not go on: %v", err)
+	}
+}
+
+// committed is how far a group has come, over all partitions, as it was confirmed.
+func (tr *traffic) committed(group string) (offsets int64) {
+	for _, tp := range tr.targets {
+		offsets += tr.checker.Floor(history.OffsetOf(group, tp))
+	}
+	return offsets
+}
+
+// awaitCommits waits until a group goes on: its members read, and their coordinator
+// confirms what they commit. Three times, since each of two members may have an answer
+// under way from before.
+func (tr *traffic) awaitCommits(group string) {
+	tr.t.Helper()
+	for range 3 {
+		before := tr.committed(group)
+		err := eventually(tr.t.Context(), func() error {
+			if tr.committed(group) == before {
+				return errNotYet
+			}
+			return nil
+		})
+		tr.reportFailures()
+		if err != nil {
+			tr.t.Fatalf("%s do not go on: %v", group, err)
+		}
 	}
 }
 
