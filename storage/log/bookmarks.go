@@ -34,6 +34,17 @@ func (b *bookmarks) setFlushed(m bookmark) {
 	b.mu.Unlock()
 }
 
+// unflushed is how many bytes lie between the two, as far as one file tells; -1 where
+// they lie in more.
+func (b *bookmarks) unflushed() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.end.base != b.flushed.base {
+		return -1
+	}
+	return b.end.position - b.flushed.position
+}
+
 // forget says that the segments from base from up to but not including to are
 // others now: positions in them mean nothing any more.
 func (b *bookmarks) forget(from, to int64) {

@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -10,6 +11,11 @@ import (
 // on as soon as that has ended, and then covers all that was appended meanwhile
 // with one fdatasync. So the slower the disk, the more each flush carries. The
 // Dir bounds how many logs flush at the same time.
+//
+// Before a flush begins it steps aside for goroutines that are ready to run. On a
+// machine that is idle there are none, and nothing waits; on one that is busy they
+// are those of other requests, whose records it then carries too. So the busier the
+// machine, too, the more each flush carries.
 
 // requestFlush lets everything appended so far be flushed, without waiting.
 func (l *Log) requestFlush() {
@@ -27,6 +33,7 @@ func (l *Log) requestFlush() {
 func (l *Log) flushAll() {
 	defer l.dir.end()
 	for {
+		l.gather()
 		l.dir.flushes <- struct{}{}
 		err := l.flushOnce()
 		<-l.dir.flushes
@@ -41,6 +48,24 @@ func (l *Log) flushAll() {
 		// An append may have come between the look and the store, and have seen a
 		// flush under way that was none any more.
 		if l.Flushed() >= l.End() || !l.flushing.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// gatheredMost bounds how often a flush steps aside.
+const gatheredMost = 4
+
+// gather lets others run for as long as that brings records. A flush that is large
+// already gains nothing by it, and the disk would be idle meanwhile.
+func (l *Log) gather() {
+	for range gatheredMost {
+		if bytes := l.bookmarks.unflushed(); bytes < 0 || bytes >= smallFlush {
+			return
+		}
+		end := l.End()
+		runtime.Gosched()
+		if l.End() == end {
 			return
 		}
 	}
@@ -132,6 +157,7 @@ func (s *segment) sync(size int64) error {
 		return err
 	}
 	s.synced = size
+	s.flushes.Add(1)
 	return nil
 }
 

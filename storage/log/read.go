@@ -91,7 +91,9 @@ func (l *Log) readSegment(s *segment, offset int64, maxBytes int, end int64, atL
 	if err != nil {
 		return Slice{}, false, err
 	}
-	from, found, err := s.locate(offset, to)
+	w := openWindow()
+	defer w.close()
+	from, found, err := s.locateIn(w, offset, to)
 	if err != nil || !found {
 		return Slice{}, false, err
 	}
@@ -99,7 +101,7 @@ func (l *Log) readSegment(s *segment, offset int64, maxBytes int, end int64, atL
 	if sound == from {
 		return Slice{}, false, fmt.Errorf("%s is damaged at position %d: %w", s.records.name, from, kerr.CorruptMessage)
 	}
-	until, err := s.wholeBatches(from, from+int64(maxBytes), sound)
+	until, err := s.wholeBatches(w, from, from+int64(maxBytes), sound)
 	if err != nil {
 		return Slice{}, false, err
 	}

@@ -6,33 +6,94 @@ import (
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
-// Reserved room. A file that grows by each append has its blocks found with each
-// flush, and its file system writes down each time where they are. So a segment that
-// is appended to asks for room ahead of its end, in steps; the file's size stays that
-// of its records. What a segment has too much it gives back when it is complete, and
-// when the log is closed in order.
+// Room ahead of the end. A file that grows by each append has its blocks found with
+// each flush, and its file system writes down each time where they are and how long
+// the file is. So a segment that is appended to gets room ahead of its end, in steps,
+// of one of two kinds.
+//
+// Where flushes are large, blocks are reserved: that costs nothing, and the file's size
+// stays that of its records. Where they are small, zeros are written ahead: a flush
+// that follows writes over blocks that are there already, in a file whose size stays
+// as it is, so it writes the records and nothing besides. That halves what it takes.
+// It costs each byte being written twice, which large flushes would feel.
+//
+// What a segment has too much it gives back when it is complete, and when the log is
+// closed in order. After another stop the recovery finds zeros behind the last batch,
+// and cuts them off.
 const (
 	reservedFrom = 1 << 20  // bytes below which a segment reserves nothing
 	reservedMost = 16 << 20 // bytes beyond the end
+
+	zeroedFrom  = 64 << 10  // bytes below which no zeros are written, at most
+	zeroedMost  = 256 << 10 // bytes of zeros in one step: the flush that comes next writes them too
+	zeroedPart  = 8         // of a segment's largest size that both of these are at most, so that small segments have them too
+	smallFlush  = 48 << 10  // bytes: where flushes have fewer, zeros are written, and they may carry more
+	diskSectors = 4 << 10   // zeros end where a multiple of it does
 )
+
+// room is how far a segment's file was made to reach beyond its records. The log's mu
+// guards it.
+type room struct {
+	reserved int64 // up to where the file has blocks
+	zeroed   bool  // it holds zeros there, and its size says so
+	from     int64 // the end when room was made last
+}
 
 // reserve sees to it that there is room for the records up to position end: with as
 // much beyond it again, so that nobody holds more than twice what he uses. Where the
 // disk has no room, or the file system cannot reserve any, the write itself tells.
 // The caller holds the log's mu.
 func (s *segment) reserve(file disk.File, end int64, c *Config) {
-	if end <= s.reserved || end < reservedFrom {
+	if end <= s.room.reserved {
 		return
 	}
-	most := max(end, int64(c.SegmentBytes))
-	s.reserved = min(2*end, end+reservedMost, most)
-	_ = file.Preallocate(s.reserved) // as good as not asked for, until so much is written
+	if c.FlushOnAck && s.flushes.Load() == 0 { // how large they are is to be seen yet
+		s.room.from = max(s.room.from, s.size.Load())
+		return
+	}
+	size := int64(c.SegmentBytes)
+	if end >= min(zeroedFrom, size/zeroedPart) && s.flushesAreSmall(end, c) {
+		s.writeZeros(file, end, min(2*end, end+min(zeroedMost, size/zeroedPart), max(end, size)))
+		return
+	}
+	if end < reservedFrom {
+		return
+	}
+	s.room.reserved = min(2*end, end+reservedMost, max(end, size))
+	_ = file.Preallocate(s.room.reserved) // as good as not asked for, until so much is written
+	s.noteRoom(end)
+}
+
+// flushesAreSmall reports whether those were that came since room was made last.
+func (s *segment) flushesAreSmall(end int64, c *Config) bool {
+	return c.FlushOnAck && end-s.room.from < smallFlush*s.flushes.Load()
+}
+
+func (s *segment) noteRoom(end int64) {
+	s.room.from = end
+	s.flushes.Store(0)
+}
+
+// zeros are what is written ahead.
+var zeros [zeroedMost + diskSectors]byte
+
+// writeZeros fills the file with zeros between two positions. Where that fails, as on a
+// disk that is full, the records may still fit.
+func (s *segment) writeZeros(file disk.File, from, to int64) {
+	if whole := to / diskSectors * diskSectors; whole > from {
+		to = whole
+	}
+	s.room.reserved, s.room.zeroed = to, true
+	_, _ = file.WriteAt(zeros[:to-from], from)
+	s.noteRoom(from)
 }
 
 // unreserve gives back what was reserved and not used. The caller holds the log's mu.
+//
+// Zeros are gone for good before anything relies on the file's end.
 func (s *segment) unreserve() error {
 	size := s.size.Load()
-	if s.reserved <= size {
+	if s.room.reserved <= size {
 		return nil
 	}
 	file, err := s.records.acquire()
@@ -40,9 +101,13 @@ func (s *segment) unreserve() error {
 		return err
 	}
 	defer s.records.release()
-	if err := file.Truncate(size); err != nil {
+	err = file.Truncate(size)
+	if err == nil && s.room.zeroed {
+		err = file.Sync()
+	}
+	if err != nil {
 		return fmt.Errorf("give back what %s reserved: %w", s.records.name, err)
 	}
-	s.reserved = size
+	s.room = room{reserved: size, from: size}
 	return nil
 }

@@ -48,7 +48,7 @@ func (f roomyFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
-// TestReservedRoom: a segment that grows has room ahead, at most as much as it has
+// TestReservedRoom: a segment that grows by large flushes has room ahead, at most as much as it has
 // records and never beyond its largest size; one that is complete has none.
 func TestReservedRoom(t *testing.T) {
 	fsys := &rooms{FS: disk.NewMemory(), room: map[string]int64{}}
@@ -66,13 +66,13 @@ func TestReservedRoom(t *testing.T) {
 		case room < size || room > min(2*size, size+reservedMost, int64(c.SegmentBytes)):
 			t.Fatalf("a segment of %d bytes has room for %d", size, room)
 		}
-		mustAppend(t, l, testBatch(t, 1, 700_000, testTime.UnixMilli()))
+		appendFlushed(t, l, 700_000)
 	}
 	if size, room := first.size.Load(), fsys.of(first.records.name); room != size {
 		t.Errorf("a segment that was completed with %d bytes has room for %d", size, room)
 	}
 	for range 4 {
-		mustAppend(t, l, testBatch(t, 1, 700_000, testTime.UnixMilli()))
+		appendFlushed(t, l, 700_000)
 	}
 	last := l.active()
 	if size, room := last.size.Load(), fsys.of(last.records.name); room <= size {
@@ -84,7 +84,7 @@ func TestReservedRoom(t *testing.T) {
 	if size, room := last.size.Load(), fsys.of(last.records.name); room != size {
 		t.Errorf("a segment that was cut to %d bytes has room for %d", size, room)
 	}
-	mustAppend(t, l, testBatch(t, 1, 700_000, testTime.UnixMilli()))
+	appendFlushed(t, l, 700_000)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +92,73 @@ func TestReservedRoom(t *testing.T) {
 		if !strings.HasSuffix(name, ".log") {
 			continue
 		}
-		if size := sizeOf(t, fsys, name); room != size {
+		if size := sizeOf(t, fsys, name); room > size {
 			t.Errorf("after the log was closed %s has %d bytes and room for %d", name, size, room)
+		}
+	}
+}
+
+// appendFlushed appends a batch of about so many bytes, and waits for its flush.
+func appendFlushed(t *testing.T, l *Log, bytes int) {
+	t.Helper()
+	mustAppend(t, l, testBatch(t, 1, bytes, testTime.UnixMilli()))
+	waitFlushed(t, l)
+}
+
+// TestZerosAhead: a segment that grows by small flushes has zeros ahead, at most as
+// many as it has records and never beyond its largest size; one that is complete, or
+// of a log that was closed, or recovered, has none.
+func TestZerosAhead(t *testing.T) {
+	m := durableFolder(t)
+	d := openTestDir(t, m, "data")
+	c := testConfig()
+	c.SegmentBytes = 1 << 20
+	l := openTestLog(t, d, c)
+	first, most := l.active(), int64(0)
+	for appendFlushed(t, l, 3000); l.Segments() == 1; appendFlushed(t, l, 3000) {
+		size, file := first.size.Load(), sizeOf(t, m, first.records.name)
+		if file < size || file > min(2*size, size+1<<17, 1<<20) {
+			t.Fatalf("a segment of %d bytes is a file of %d", size, file)
+		}
+		most = max(most, file-size)
+	}
+	if most < 1<<16 {
+		t.Errorf("no more than %d zeros were written ahead", most)
+	}
+	if size, file := first.size.Load(), sizeOf(t, m, first.records.name); file != size {
+		t.Errorf("a segment that was completed with %d bytes is a file of %d", size, file)
+	}
+	for l.active().size.Load() < 100_000 {
+		appendFlushed(t, l, 3000)
+	}
+	last, end := l.active(), l.End()
+	name, size := last.records.name, last.size.Load()
+	if file := sizeOf(t, m, name); file <= size {
+		t.Errorf("the active segment of %d bytes is a file of %d", size, file)
+	}
+	killed := m.Kill()
+	for how, fsys := range map[string]*disk.Memory{"closed": m, "killed": killed} {
+		if fsys == m {
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+		} else if l := openTestLog(t, openTestDir(t, fsys, "data"), c); l.End() != end {
+			t.Errorf("the log ended at %d, and after it was %s at %d", end, how, l.End())
+		}
+		if file := sizeOf(t, fsys, name); file != size {
+			t.Errorf("a segment of %d bytes is a file of %d after it was %s", size, file, how)
+		}
+	}
+}
+
+// TestNoZerosAhead: what flushes a lot at once writes everything once.
+func TestNoZerosAhead(t *testing.T) {
+	m := durableFolder(t)
+	l := openTestLog(t, openTestDir(t, m, "data"), testConfig())
+	for range 20 {
+		appendFlushed(t, l, 100_000)
+		if s := l.active(); sizeOf(t, m, s.records.name) != s.size.Load() {
+			t.Fatalf("a segment of %d bytes is a file of %d", s.size.Load(), sizeOf(t, m, s.records.name))
 		}
 	}
 }

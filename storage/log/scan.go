@@ -114,6 +114,18 @@ func (s *scanner) fill(at int64, n int) error {
 	return nil
 }
 
+// nothingFollows reports whether the file has only zeros from the scanner's position on,
+// as where room was made ahead of what is appended.
+func (s *scanner) nothingFollows() bool {
+	for at := s.at; at < s.to; at += int64(s.chunk) {
+		raw, err := s.bytes(at, int(min(int64(s.chunk), s.to-at)))
+		if err != nil || !allZero(raw) {
+			return false
+		}
+	}
+	return true
+}
+
 // resume looks for the next sound batch after the scanner's position and moves
 // there.
 func (s *scanner) resume() bool {

@@ -32,11 +32,13 @@ type segment struct {
 
 	unproven atomic.Bool // the indexes are as an earlier process left them, and were not held against the records since
 
+	flushes atomic.Int64 // since room was made ahead of the end, see reserve
+
 	// Guarded by the log's mu.
 	created        time.Time // when this process made or found it
 	firstTimestamp int64     // largest timestamp of the first batch, -1 where not known
 	unindexed      int64     // bytes appended since the last index entry
-	reserved       int64     // up to where the file was given room
+	room           room
 
 	// Guarded by the log's flushMu.
 	synced int64 // bytes of the file known to be durable
@@ -85,7 +87,7 @@ func (s *segment) append(all []byte, batches []admitted, c *Config) (err, broken
 	}
 	s.reserve(file, at+int64(len(all)), c)
 	if _, err := file.WriteAt(all, at); err != nil {
-		s.reserved = at
+		s.room = room{reserved: at, from: at}
 		cut := file.Truncate(at)
 		if cut == nil {
 			cut = file.Sync() // else it may show again where a power cut takes what is written over it
@@ -151,11 +153,46 @@ func (s *segment) seal() error {
 	return s.index.store()
 }
 
-// headersChunk is how much is read at once to walk over batch headers: two
-// index intervals, so that what an index entry leads near to is found at once.
-const headersChunk = 8 << 10
+// headersChunk is how much is read at once to walk over batch headers: three
+// index intervals, so that what an index entry leads near to is found at once, and
+// the end of a small answer too.
+const headersChunk = 12 << 10
 
-var headerBuffers = sync.Pool{New: func() any { b := make([]byte, headersChunk); return &b }}
+// window is a stretch of a segment's file, for walks over headers one after the other:
+// what one has read the next need not read again. It is for one goroutine, and for
+// as long as nothing below the walks' ends is cut off.
+type window struct {
+	buf   [headersChunk]byte
+	bytes []byte // of the file, in buf
+	at    int64  // their position
+}
+
+var windows = sync.Pool{New: func() any { return new(window) }}
+
+func openWindow() *window { return windows.Get().(*window) }
+
+func (w *window) close() {
+	w.bytes = nil
+	windows.Put(w)
+}
+
+// header returns the bytes of the header at a position, nil where they are not there.
+func (w *window) header(at int64) record.Batch {
+	if at < w.at || at+record.HeaderSize > w.at+int64(len(w.bytes)) {
+		return nil
+	}
+	return record.Batch(w.bytes[at-w.at:][:record.HeaderSize])
+}
+
+// read reads from position at on, but not beyond to.
+func (w *window) read(file disk.File, at, to int64) error {
+	n, err := file.ReadAt(w.buf[:min(int64(len(w.buf)), to-at)], at)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	w.at, w.bytes = at, w.buf[:n]
+	return err
+}
 
 // errStop ends a walk early without an error.
 var errStop = errors.New("stop")
@@ -167,26 +204,28 @@ var errGarbage = errors.New("no batch begins here")
 // the file is given to hold whole batches: to. The header is valid during the
 // call; its batch's payload is not there.
 func (s *segment) headers(from, to int64, visit func(header record.Batch, position int64) error) error {
+	w := openWindow()
+	defer w.close()
+	return s.headersIn(w, from, to, visit)
+}
+
+// headersIn is headers by way of a window.
+func (s *segment) headersIn(w *window, from, to int64, visit func(header record.Batch, position int64) error) error {
 	file, err := s.records.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.records.release()
-	pooled := headerBuffers.Get().(*[]byte)
-	defer headerBuffers.Put(pooled)
-	var chunk []byte // what is in the buffer, from position start on
-	start := from
 	for at := from; at < to; {
-		if at-start+record.HeaderSize > int64(len(chunk)) || at < start {
-			start = at
-			if chunk, err = readChunk(file, *pooled, at, to); err != nil {
+		header := w.header(at)
+		if header == nil {
+			if err := w.read(file, at, to); err != nil {
 				return fmt.Errorf("read %s at position %d: %w", s.records.name, at, err)
 			}
-			if len(chunk) < record.HeaderSize {
-				return fmt.Errorf("%s at position %d: %w: only %d bytes are left", s.records.name, at, errGarbage, len(chunk))
+			if header = w.header(at); header == nil {
+				return fmt.Errorf("%s at position %d: %w: only %d bytes are left", s.records.name, at, errGarbage, len(w.bytes))
 			}
 		}
-		header := record.Batch(chunk[at-start:][:record.HeaderSize])
 		if err := s.plausible(header, at, to); err != nil {
 			return err
 		}
@@ -214,26 +253,24 @@ func (s *segment) plausible(header record.Batch, at, to int64) error {
 	return nil
 }
 
-// readChunk reads into buf from position at on, but not beyond to.
-func readChunk(file disk.File, buf []byte, at, to int64) ([]byte, error) {
-	n, err := file.ReadAt(buf[:min(int64(len(buf)), to-at)], at)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return buf[:n], err
-}
-
 // locate returns the position of the batch that holds offset, or of the first
 // after it, among the whole batches below position to. Where none follows, it
 // returns to itself and found is false.
 func (s *segment) locate(offset, to int64) (position int64, found bool, err error) {
+	w := openWindow()
+	defer w.close()
+	return s.locateIn(w, offset, to)
+}
+
+// locateIn is locate by way of a window.
+func (s *segment) locateIn(w *window, offset, to int64) (position int64, found bool, err error) {
 	last, from, err := s.index.lookup(offset)
 	if err != nil {
 		return 0, false, err
 	}
-	position, found, err = s.scanFor(offset, last, min(from, to), to)
+	position, found, err = s.scanFor(w, offset, last, min(from, to), to)
 	if from > 0 && (from >= to || errors.Is(err, errGarbage)) {
-		position, found, err = s.scanFor(offset, -1, 0, to) // the index is wrong, or the file is: the whole file tells
+		position, found, err = s.scanFor(w, offset, -1, 0, to) // the index is wrong, or the file is: the whole file tells
 	}
 	if errors.Is(err, errGarbage) && s.damage.any() {
 		return s.scanPastDamage(offset, to)
@@ -244,9 +281,9 @@ func (s *segment) locate(offset, to int64) (position int64, found bool, err erro
 // scanFor is locate from where an index says that a batch begins whose last offset it
 // names, from the file's start where that is -1. Where another batch stands there the
 // index is wrong, and leads anywhere.
-func (s *segment) scanFor(offset, last, from, to int64) (position int64, found bool, err error) {
+func (s *segment) scanFor(w *window, offset, last, from, to int64) (position int64, found bool, err error) {
 	position = to
-	err = s.headers(from, to, func(header record.Batch, at int64) error {
+	err = s.headersIn(w, from, to, func(header record.Batch, at int64) error {
 		switch end := header.LastOffset(); {
 		case at == from && at > 0 && end != last:
 			return fmt.Errorf("%s at position %d: %w: its index names offset %d", s.records.name, at, errGarbage, last)
@@ -284,7 +321,7 @@ func (s *segment) scanPastDamage(offset, to int64) (position int64, found bool, 
 
 // wholeBatches returns the largest position, at most limit, at which a batch
 // ends that begins at or after from. It is from where the first is too long.
-func (s *segment) wholeBatches(from, limit, to int64) (int64, error) {
+func (s *segment) wholeBatches(w *window, from, limit, to int64) (int64, error) {
 	if limit >= to {
 		return to, nil
 	}
@@ -300,10 +337,10 @@ func (s *segment) wholeBatches(from, limit, to int64) (int64, error) {
 		end = at + int64(header.Size())
 		return nil
 	}
-	err = s.headers(end, to, whole)
+	err = s.headersIn(w, end, to, whole)
 	if near > from && errors.Is(err, errGarbage) {
 		end = from // the index is wrong
-		err = s.headers(end, to, whole)
+		err = s.headersIn(w, end, to, whole)
 	}
 	return end, err
 }

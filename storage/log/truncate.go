@@ -247,7 +247,7 @@ func (s *segment) cutFile(size int64) error {
 		return err
 	}
 	defer s.records.release()
-	s.reserved = size
+	s.room = room{reserved: size, from: size}
 	if err := file.Truncate(size); err != nil {
 		return fmt.Errorf("truncate %s to %d bytes: %w", s.records.name, size, err)
 	}

@@ -245,7 +245,7 @@ func DumpSegment(fsys disk.FS, path string, each func(batch record.Batch, positi
 	for scan := newScanner(file, 0, size, base); ; {
 		at := scan.at
 		batch, err := scan.next()
-		if errors.Is(err, errEnd) {
+		if errors.Is(err, errEnd) || errors.Is(err, errGarbage) && scan.nothingFollows() {
 			return nil
 		}
 		if err != nil {
