@@ -225,7 +225,7 @@ func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budge
 	for _, e := range endpoints {
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
-			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
+			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP, SendBufferBytes: max(0, c.SocketSendBufferBytes),
 		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener), Pace: paced})
 		if err != nil {
 			return err

@@ -62,6 +62,7 @@ type Broker struct {
 	MaxConnectionsPerIP   int
 	ConnectionsMaxIdle    time.Duration // 0: for ever
 	SocketRequestMaxBytes int
+	SocketSendBufferBytes int // -1: as the system has it
 	RequestMemoryBytes    int64
 	QuotaWindows          int           // over which the use of clients is measured, at least one
 	QuotaWindow           time.Duration // how long one is
@@ -226,6 +227,7 @@ func (b *Broker) fillLimits() {
 	b.SocketRequestMaxBytes = int(b.int("socket.request.max.bytes"))
 	b.QuotaWindows = int(b.int("quota.window.num"))
 	b.QuotaWindow = units(b.int("quota.window.size.seconds"), time.Second)
+	b.SocketSendBufferBytes = int(b.int("socket.send.buffer.bytes"))
 	b.RequestMemoryBytes = b.int("klamm.request.memory.bytes")
 	b.NumPartitions = int32(b.int("num.partitions"))
 	b.DefaultReplicationFactor = int16(b.int("default.replication.factor"))

@@ -135,6 +135,7 @@ var brokerKeys = []key{
 	{name: "sasl.server.max.receive.size", kind: Int, standard: "524288", valid: atLeast(1), doc: "The largest request that is read of a client that has still to authenticate by SASL. Also for one listener."},
 	{name: "security.inter.broker.protocol", kind: String, standard: "PLAINTEXT", valid: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), doc: "The listener that brokers reach each other by, as the one that is called like this protocol. inter.broker.listener.name says the same by the listener's own name."},
 	{name: "socket.request.max.bytes", kind: Int, standard: "104857600", valid: atLeast(1), doc: "The largest request that is read."},
+	{name: "socket.send.buffer.bytes", kind: Int, standard: "262144", valid: atLeast(-1), doc: "How much of an answer the kernel takes that the client has not read yet; -1 leaves that to the system. Readers that are far away may want more."},
 	{name: "ssl.cipher.suites", kind: List, standard: "", valid: cipherSuites, doc: "The cipher suites that may be used, by their registered names; empty for all that are safe. Those of TLS 1.3 are taken all or none."},
 	{name: "ssl.client.auth", kind: String, standard: "none", valid: oneOf("required", "requested", "none"), doc: "Whether clients must show a certificate, or may. It is verified by the trust store."},
 	{name: "ssl.enabled.protocols", kind: List, standard: "TLSv1.2,TLSv1.3", valid: tlsVersions, doc: "The versions of TLS that are spoken."},

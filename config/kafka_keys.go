@@ -190,7 +190,6 @@ var unusedKeys = map[string]string{
 	"socket.connection.setup.timeout.ms":                     "10000",
 	"socket.listen.backlog.size":                             "50",
 	"socket.receive.buffer.bytes":                            "102400",
-	"socket.send.buffer.bytes":                               "102400",
 	"ssl.allow.dn.changes":                                   "false",
 	"ssl.allow.san.changes":                                  "false",
 	"ssl.engine.factory.class":                               "",

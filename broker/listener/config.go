@@ -28,6 +28,11 @@ type Config struct {
 	// MaxConnectionsPerIP; no bound.
 	MaxConnections, MaxConnectionsPerIP int
 
+	// SendBufferBytes is how much of its answers the kernel takes that a client has not
+	// read yet; 0 leaves that to the system, which takes up to some MiB. What a client on
+	// the same machine reads late is in no processor's cache any more, so less is faster.
+	SendBufferBytes int
+
 	// IdleTimeout is how long a connection may be silent: connections.max.idle.ms,
 	// 10 minutes.
 	IdleTimeout time.Duration

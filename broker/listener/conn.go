@@ -108,6 +108,9 @@ var taken atomic.Uint64
 func NewestConnection() uint64 { return taken.Load() }
 
 func newConn(l *Listener, socket net.Conn, host string) *Conn {
+	if tcp, ok := socket.(*net.TCPConn); ok && l.config.SendBufferBytes > 0 {
+		_ = tcp.SetWriteBuffer(l.config.SendBufferBytes) // a socket that is broken tells its reader
+	}
 	if l.deps.TLS != nil {
 		socket = secure(socket, l.deps.TLS.Config)
 	}

@@ -13,9 +13,9 @@ import (
 
 const (
 	lengthSize = 4
-	// aheadSize is what a connection reads before it has memory for a request. A
-	// small request fits, and takes one system call.
-	aheadSize = 512
+	// aheadSize is what a connection reads before it has memory for a request. Several
+	// small requests that a client sent together fit, and take one system call.
+	aheadSize = 2 << 10
 	// believedLeast is how far a length is believed before its bytes are there.
 	believedLeast = 64 << 10
 	// believedMost is how far it is believed of a client that sent as much before.

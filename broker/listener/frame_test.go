@@ -111,7 +111,7 @@ func TestFramesArriveHoweverTheyAreCut(t *testing.T) {
 		conn := s.dial()
 		var stream []byte
 		var sizes []int
-		for i, size := range []int{0, 1, 480, 498, 499, 500, 511, 512, 513, 1000, 65526, 65527, 70_000, 200_000, 500_000, 3, 300_000, 0} {
+		for i, size := range []int{0, 1, 480, 498, 499, 500, 511, 512, 513, 1000, 2015, 2016, 2033, 2034, 2047, 2048, 2049, 65526, 65527, 70_000, 200_000, 500_000, 3, 300_000, 0} {
 			sizes = append(sizes, size)
 			body := bytes.Repeat([]byte{byte(i)}, size)
 			for j := 0; j < size; j += 997 {
