@@ -67,17 +67,22 @@ const testCluster = "4L6g3nShT-eMCtK--X86sw"
 // format makes a node's disk one of the cluster.
 func (c *nodes) format(i int) {
 	c.t.Helper()
-	d, err := log.OpenDir("/data", log.DirConfig{NodeID: int32(i + 1)}, log.Deps{FS: c.disks[i]})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := d.Format(testCluster); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := d.Close(); err != nil {
-		c.t.Fatal(err)
+	for _, path := range []string{"/data", metadataDir} {
+		d, err := log.OpenDir(path, log.DirConfig{NodeID: int32(i + 1)}, log.Deps{FS: c.disks[i]})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := d.Format(testCluster); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 }
+
+// metadataDir is a folder apart from log.dirs, for tests that have the metadata there.
+const metadataDir = "/meta"
 
 func (c *nodes) start(i int) {
 	c.t.Helper()
@@ -312,6 +317,66 @@ func TestDiskOfOneReplicaFails(t *testing.T) {
 		return p.Leader >= 0 && p.Leader != failing && !slices.Contains(p.ISR, failing)
 	})
 	put("later")
+}
+
+// TestFullDiskOfOneReplica: a leader whose disk is full lets another one lead, and a
+// follower is not waited for; with room again it is in sync, and does not lead by
+// itself. Where the metadata is on the same disk, the others have to do without the node.
+func TestFullDiskOfOneReplica(t *testing.T) {
+	for name, set := range map[string]struct{ metadata, full string }{
+		"that of the records":          {metadataDir, "/data"},
+		"that of the metadata as well": {"/data", "/data"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testFullDisk(t, set.metadata, set.full)
+		})
+	}
+}
+
+func testFullDisk(t *testing.T, metadataIn, full string) {
+	c := startNodes(t, 3, "min.insync.replicas=2", "metadata.log.dir="+metadataIn)
+	c.await("three brokers take part", unfenced(3))
+	cl := c.client()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, 1, 3, nil, "flights"); err != nil {
+		t.Fatal(err)
+	}
+	put := func(value string) (took time.Duration) {
+		t.Helper()
+		began := time.Now()
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "flights", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	put("before")
+	c.await("all are in sync", inSync("flights", 3))
+	partition := func(img *metadata.Image) *metadata.Partition {
+		topic, _ := img.Topic("flights")
+		return &topic.Partitions[0]
+	}
+	crowded := partition(c.any().view.Image()).Leader
+	other := c.up[crowded%3]
+	crowdedDisk := c.disks[crowded-1].(*disk.Faulty)
+	crowdedDisk.FullIn(full)
+	t.Logf("%s until another led", put("while the leader's disk is full").Round(time.Millisecond))
+	p := partition(other.view.Image())
+	if next := p.Leader; next == crowded || len(p.ISR) != 2 {
+		t.Errorf("%d still leads, in sync are %v", next, p.ISR)
+	}
+	crowdedDisk.FullIn("")
+	c.await("all are in sync again", inSync("flights", 3))
+	if now := partition(other.view.Image()); now.Leader != p.Leader {
+		t.Errorf("%d leads when there is room again, %d did", now.Leader, p.Leader)
+	}
+	crowdedDisk.FullIn(full)
+	if took := put("while a follower's disk is full"); took > 5*time.Second {
+		t.Errorf("a follower whose disk is full was waited for, for %s", took)
+	}
+	crowdedDisk.FullIn("")
+	c.await("all are in sync at last", inSync("flights", 3))
 }
 
 // TestLeaderNeedsFewer: a leader whose own file asks for fewer replicas in sync than

@@ -274,11 +274,13 @@ func TestCordonedFolders(t *testing.T) {
 		dirs := map[string]int{}
 		for _, f := range n.folders {
 			dirs[f.path] = 0
+			f.mu.Lock()
 			for tp := range f.partitions {
 				if tp.Topic != metadataTopic {
 					dirs[f.path]++
 				}
 			}
+			f.mu.Unlock()
 		}
 		if !maps.Equal(dirs, want) {
 			t.Errorf("partitions lie in %v, want %v", dirs, want)

@@ -178,7 +178,11 @@ func directories(lost map[replicaID]dirID) (all []kmsg.AssignReplicasToDirsReque
 	return all
 }
 
-// heal hears of a replica that is damaged, or was, and sees to its next step towards a
+// roomAgain are so many bytes free that a disk counts as full no more, though nothing
+// was written to it since; a twentieth of it where that is less.
+const roomAgain = 64 << 20
+
+// heal hears of a replica that is damaged, or was, or whose disk is full, and sees to its next step towards a
 // sound log; see [replica.Repair].
 func (n *clusterNode) heal(p *replica.Partition) {
 	img := n.broker.view.Image()
@@ -194,7 +198,15 @@ func (n *clusterNode) heal(p *replica.Partition) {
 		}
 	case replica.Return:
 		if n.lost.ails(id, p.Log().Dir().ID(), time.Now()) {
-			n.broker.logger.Info("a replica that was damaged has been copied anew", "partition", p.String(), "offset", p.Log().End())
+			n.broker.logger.Info("a replica works again, and may come in sync", "partition", p.String(), "offset", p.Log().End())
+		}
+	case replica.Yield:
+		if n.lost.ails(id, controller.FullDir, time.Now()) {
+			n.broker.logger.Warn("a replica's disk is full; it leaves the ISR, and the lead, until there is room", "partition", p.String(), "path", p.Log().Dir().Path())
+		}
+	case replica.Crowded:
+		if free, total, err := p.Log().Dir().Space(); err == nil && free >= min(roomAgain, total/20) {
+			p.Log().Forgive()
 		}
 	case replica.Sound:
 		n.lost.sound(id)

@@ -52,6 +52,7 @@ type Partition struct {
 	waiting       mover             // in waits
 
 	mended  atomic.Bool  // some of the log was taken back because it was damaged
+	yielded atomic.Int64 // when this replica left the ISR because its disk was full, in milliseconds; 0: it did not
 	missing atomic.Int64 // up to where it is to be copied anew until it counts again
 
 	role sync.Mutex

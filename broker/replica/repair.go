@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"time"
 )
 
 // A replica whose log is damaged takes these steps, each of which the controller has
@@ -17,6 +18,11 @@ import (
 //
 // The last replica in sync is damaged and leads: readers of what it lost are told so.
 
+// A replica whose disk is full takes two of these steps: it leaves the ISR, and the
+// lead, where another replica is in sync, so that producers are served where there is
+// room. What it has is sound. It follows on, and returns as soon as its disk takes what
+// it copies, but not before a while: it leaves again if that was not for long.
+
 // Repair is what a replica's next step towards a sound log takes.
 type Repair int
 
@@ -25,7 +31,9 @@ const (
 	Leave                  // the controller is to be told that it is damaged
 	Return                 // the controller is to be told that it works again
 	Copying                // it is on the way
-	Hopeless               // it is damaged, and nobody else has what it lost
+	Hopeless               // it is damaged or its disk full, and nobody else is in sync
+	Yield                  // the controller is to be told that its disk is full
+	Crowded                // it is, and the controller knows
 )
 
 // Repair says what a replica of this node needs, by what the controller says of it.
@@ -41,13 +49,47 @@ func (p *Partition) Repair(a Assignment, node int32) Repair {
 	case p.log.Damaged():
 		return Leave
 	case !p.mended.Load():
-		return Sound
+		return p.makeRoom(offline, len(without(a.ISR, []int32{node})) > 0, time.Now())
 	case p.log.End() < p.missing.Load():
 		return Copying
 	case offline:
 		return Return
 	}
 	p.mended.Store(false)
+	return Sound
+}
+
+const (
+	// yieldAfter is how long a disk must have been full before others are asked to lead:
+	// it may be that old segments are just about to go.
+	yieldAfter = 500 * time.Millisecond
+	// yieldLeast is how long a replica stays away at least.
+	yieldLeast = 5 * time.Second
+)
+
+// makeRoom says what a replica needs that is sound, and whose disk may be full or have
+// been. offline says that the controller takes it out of use, others that others are in
+// sync.
+func (p *Partition) makeRoom(offline, others bool, now time.Time) Repair {
+	since, refuses := p.log.Refusing()
+	switch {
+	case refuses && offline:
+		return Crowded
+	case refuses && now.Sub(since) < yieldAfter:
+		return Copying
+	case refuses && !others:
+		return Hopeless
+	case refuses:
+		p.yielded.Store(now.UnixMilli())
+		return Yield
+	case p.yielded.Load() == 0:
+		return Sound
+	case offline && now.Sub(time.UnixMilli(p.yielded.Load())) < yieldLeast:
+		return Copying
+	case offline:
+		return Return
+	}
+	p.yielded.Store(0)
 	return Sound
 }
 
@@ -62,7 +104,10 @@ func (p *Partition) settled(leaderEpoch int32) bool {
 
 // Ails reports whether [Partition.Repair] may have anything to say. It may be asked
 // often.
-func (p *Partition) Ails() bool { return p.log.Damaged() || p.mended.Load() }
+func (p *Partition) Ails() bool {
+	_, refuses := p.log.Refusing()
+	return refuses || p.log.Damaged() || p.mended.Load() || p.yielded.Load() != 0
+}
 
 // DamagedFrom returns the first offset that is damaged, or is to be copied anew because
 // it was.

@@ -15,6 +15,10 @@ import (
 // KIP-858 reserves.
 var DamagedDir = [16]byte{15: 99}
 
+// FullDir is the id of a log dir by which a broker says that a replica's disk is full,
+// also one of those that are reserved.
+var FullDir = [16]byte{15: 98}
+
 // AssignReplicasToDirs hears of a broker in which log dir it keeps which partitions
 // (KIP-858). Where everything works that changes nothing: the metadata does not keep
 // it. Of a log dir that failed it is what the controller has to know: the broker
@@ -24,7 +28,8 @@ var DamagedDir = [16]byte{15: 99}
 // A replica in [DamagedDir] is treated the same where another one is in sync and up.
 // Then a new leader epoch begins, in which nobody knows yet what the replica holds: it
 // may take back what is damaged, and all behind it. Where it is the last that has
-// every acknowledged record it stays, and the answer is INELIGIBLE_REPLICA.
+// every acknowledged record it stays, and the answer is INELIGIBLE_REPLICA. One in
+// [FullDir] is, too, but what it has is sound.
 func (*Controller) AssignReplicasToDirs(img *metadata.Image, req *kmsg.AssignReplicasToDirsRequest, in Inputs) ([]metadata.Record, *kmsg.AssignReplicasToDirsResponse) {
 	resp := req.ResponseKind().(*kmsg.AssignReplicasToDirsResponse)
 	b, err := checkBrokerEpoch(img, req.BrokerID, req.BrokerEpoch)
@@ -40,6 +45,8 @@ func (*Controller) AssignReplicasToDirs(img *metadata.Image, req *kmsg.AssignRep
 		switch {
 		case dir.ID == DamagedDir:
 			is = damaged
+		case dir.ID == FullDir:
+			is = full
 		case !slices.Contains(b.LogDirs, dir.ID):
 			is = failed
 		}
@@ -58,6 +65,7 @@ const (
 	works condition = iota
 	failed
 	damaged
+	full
 )
 
 func assignDir(e *edit, broker int32, topic *kmsg.AssignReplicasToDirsRequestDirectoryTopic, is condition) kmsg.AssignReplicasToDirsResponseDirectoryTopic {
@@ -89,8 +97,11 @@ func assignPartition(e *edit, broker int32, t *metadata.Topic, index int32, is c
 		d.state.Offline = without(p.Offline(), []int32{broker})
 	case is == failed && !known:
 		d.lose(broker)
-	case is == damaged && !slices.ContainsFunc(without(p.ISR, []int32{broker}), d.up):
+	case is == full && known:
+	case (is == damaged || is == full) && !slices.ContainsFunc(without(p.ISR, []int32{broker}), d.up):
 		return kerr.IneligibleReplica
+	case is == full:
+		d.lose(broker)
 	case is == damaged:
 		d.lose(broker)
 		d.suspect, d.anew = []int32{broker}, true

@@ -286,7 +286,9 @@ func (r *replica) work() error {
 			}
 			continue
 		}
-		r.quorum.writable()
+		if !raft.IsEmptyHardState(rd.HardState) || len(rd.Entries) > 0 || !raft.IsEmptySnap(rd.Snapshot) {
+			r.quorum.writable()
+		}
 		r.notePlace(&rd)
 		r.sendAll(rd.Messages)
 		r.noteLeader(rd.SoftState)

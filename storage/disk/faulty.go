@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ type Faulty struct {
 	// Guarded by mu.
 	failWrite int // writes until one fails, 0 for none
 	full      bool
+	fullIn    string // the folder whose disk is full, empty for none
 	readOnly  bool
 	failSync  bool
 	failIn    string // the folder whose files fail to become durable, empty for none
@@ -54,6 +56,16 @@ func (f *Faulty) FailWrite(n int) { f.set(func() { f.failWrite = n }) }
 // (ENOSPC), but files can be cut, renamed and removed.
 func (f *Faulty) Full(is bool) { f.set(func() { f.full = is }) }
 
+// FullIn is Full for the disk that has one folder, and all below it; empty for none.
+func (f *Faulty) FullIn(folder string) { f.set(func() { f.fullIn = folder }) }
+
+// hasRoom reports whether something can be written to what has that name. The caller
+// holds mu.
+func (f *Faulty) hasRoom(name string) bool {
+	below := f.fullIn != "" && (name == f.fullIn || strings.HasPrefix(name, f.fullIn+string(filepath.Separator)))
+	return !f.full && !below
+}
+
 // ReadOnly says whether nothing at all can be changed (EROFS), as after an error
 // that made the kernel distrust the disk.
 func (f *Faulty) ReadOnly(is bool) { f.set(func() { f.readOnly = is }) }
@@ -82,7 +94,7 @@ func (f *Faulty) FlipBit(name string, off int64, bit uint) {
 func (f *Faulty) Heal() {
 	f.set(func() {
 		f.failWrite, f.full, f.readOnly, f.failSync, f.slowSync, f.unread, f.flipped = 0, false, false, false, 0, nil, nil
-		f.failIn = ""
+		f.failIn, f.fullIn = "", ""
 	})
 }
 
@@ -100,7 +112,7 @@ func (f *Faulty) refuses(op, name string, grows bool) error {
 	switch {
 	case f.readOnly:
 		return pathError(op, name, syscall.EROFS)
-	case f.full && grows:
+	case grows && !f.hasRoom(filepath.Clean(name)):
 		return pathError(op, name, syscall.ENOSPC)
 	}
 	return nil
@@ -213,7 +225,7 @@ func (f *Faulty) Free(name string) (free, total uint64, err error) {
 	free, total, err = f.inner.Free(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.full {
+	if !f.hasRoom(filepath.Clean(name)) {
 		free = 0
 	}
 	return free, total, err

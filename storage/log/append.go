@@ -75,13 +75,22 @@ func (l *Log) FlushSoon() {
 // takes them again; in between each producer is told.
 func (l *Log) noteDisk(err error) {
 	switch refused := errors.Is(err, kerr.KafkaStorageError); {
-	case refused == l.refusing.Load() || l.closed.Load():
-	case refused && l.refusing.CompareAndSwap(false, true):
+	case refused == (l.refusing.Load() != 0) || l.closed.Load():
+	case refused && l.refusing.CompareAndSwap(0, time.Now().UnixMilli()):
 		l.logger.Error("records cannot be written; their producers are refused", "partition", l.String(), "path", l.path, "err", err)
-	case err == nil && l.refusing.CompareAndSwap(true, false):
+	case err == nil && l.refusing.Swap(0) != 0:
 		l.logger.Info("records can be written again", "partition", l.String(), "path", l.path)
 	}
 }
+
+// Refusing reports whether the disk did not take the last append, and since when.
+func (l *Log) Refusing() (since time.Time, is bool) {
+	ms := l.refusing.Load()
+	return time.UnixMilli(ms), ms != 0
+}
+
+// Forgive forgets that the disk did not take the last append: it is known to have room.
+func (l *Log) Forgive() { l.refusing.Store(0) }
 
 // write gives the admitted batches their offsets and writes them.
 func (l *Log) write(a *admission, c *Config, o *AppendOptions) (AppendResult, error) {

@@ -35,10 +35,10 @@ type Log struct {
 	ended         atomic.Pointer[[]endedTxn] // lately; never changed in place
 	bookmarks     bookmarks
 	failed        atomic.Pointer[error]
-	refusing      atomic.Bool // the disk did not take the last append
-	suspect       atomic.Bool // damage was found since it was known that there is none
-	closed        atomic.Bool // set under mu: nothing is appended any more
-	deleted       atomic.Bool // set under mu and snapshotMu: the files go, and their names may be another log's
+	refusing      atomic.Int64 // since when the disk takes no appends, in milliseconds; 0: it took the last
+	suspect       atomic.Bool  // damage was found since it was known that there is none
+	closed        atomic.Bool  // set under mu: nothing is appended any more
+	deleted       atomic.Bool  // set under mu and snapshotMu: the files go, and their names may be another log's
 
 	onCommitted func(end int64)
 	flushing    atomic.Bool

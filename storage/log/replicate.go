@@ -34,6 +34,7 @@ func (l *Log) AppendReplicated(records []byte, now time.Time) (AppendResult, err
 			result.LastOffset = a.batches[len(a.batches)-1].LastOffset()
 		}
 	}
+	l.noteDisk(err)
 	if result.BaseOffset >= 0 {
 		l.appended(c, result)
 	}
