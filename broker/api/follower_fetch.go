@@ -55,43 +55,60 @@ func (h *Handler) findFollowed(id protocol.TopicID, partition int32) (*replica.P
 // readOrWait reads until there are MinBytes, or something else to say, or the
 // deadline has passed.
 func (f *followerFetch) readOrWait(deadline time.Time) (waited time.Duration) {
-	if f.read() || time.Until(deadline) <= 0 {
+	began := time.Now()
+	hold := f.session.Gather(began)
+	if enough := f.read(hold > 0); enough || !began.Before(deadline) {
 		return 0
 	}
-	began := time.Now()
-	timer := time.NewTimer(deadline.Sub(began))
+	timer := time.NewTimer(f.patience(hold, deadline))
 	defer timer.Stop()
-	for more := true; more; {
+	for {
+		more := true
 		select {
 		case <-f.session.Woken():
 		case <-timer.C:
-			more = false
 		case <-f.handler.serving.Done():
 			more = false
 		}
-		if f.read() {
-			break
+		now := time.Now()
+		more = more && now.Before(deadline)
+		if hold = f.session.Gather(now); !more || hold <= 0 {
+			if f.read(false) || !more {
+				return now.Sub(began)
+			}
 		}
+		timer.Reset(f.patience(hold, deadline))
 	}
-	return time.Since(began)
+}
+
+// patience is how long the fetch waits if nothing wakes it.
+func (f *followerFetch) patience(hold time.Duration, deadline time.Time) time.Duration {
+	if hold > 0 {
+		return min(hold, time.Until(deadline))
+	}
+	return time.Until(deadline)
 }
 
 // read answers each partition that has moved with what is there now, and reports
-// whether that is worth answering before the deadline.
-func (f *followerFetch) read() (enough bool) {
+// whether that is worth answering before the deadline. Where records are to be
+// gathered first, only what the follower acknowledges counts.
+func (f *followerFetch) read(gather bool) (enough bool) {
 	for i := range f.answer {
 		f.answer[i].copied.Release()
 	}
 	f.answer = f.answer[:0]
 	img, got, left := f.handler.image(), 0, int(f.req.MaxBytes)
+	if gather {
+		left = 0
+	}
 	for _, w := range f.session.Look() {
-		a := f.readPartition(img, w, left, got == 0)
+		a := f.readPartition(img, w, left, got == 0 && !gather)
 		got += len(a.Records)
 		left = max(0, left-len(a.Records))
 		enough = enough || a.special()
 		f.answer = append(f.answer, a)
 	}
-	return enough || got >= int(f.req.MinBytes) || f.session.Empty()
+	return enough || got >= int(f.req.MinBytes) && !gather || f.session.Empty()
 }
 
 func (f *followerFetch) readPartition(img *metadata.Image, w *replica.Wanted, left int, first bool) followerAnswer {

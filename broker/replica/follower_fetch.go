@@ -132,11 +132,16 @@ func Diverges(l *log.Log, offset int64, lastFetchedEpoch int32) (*EpochEnd, erro
 // fetchedBy counts what a follower acknowledges. In a term that has ended since it
 // counts for nothing.
 func (l *leadership) fetchedBy(f FollowerFetch) error {
-	err := l.partition.notLed()
+	var err error
+	counted := false
 	l.step(func(s *isr) effects {
 		var e effects
+		counted = true
 		e, err = s.fetchedBy(followerFetch{replica: f.Replica, brokerEpoch: f.BrokerEpoch, offset: f.Offset, logStart: f.LogStart}, l.partition.ends(), time.Now())
 		return e
 	})
+	if !counted {
+		return l.partition.notLed()
+	}
 	return err
 }

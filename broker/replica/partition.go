@@ -169,6 +169,7 @@ func (p *Partition) appendAs(lead *leadership, records []byte, o log.AppendOptio
 	}
 	o.LeaderEpoch = lead.epoch
 	result, err := p.log.Append(records, o)
+	p.watchers.appended()
 	if !o.FlushLater {
 		p.watchers.grown()
 	}
@@ -264,7 +265,7 @@ func (p *Partition) fail(err error) {
 
 func (p *Partition) wakeAll() {
 	p.polls.Wake()
-	p.watchers.grown()
+	p.watchers.wake()
 	p.flushes.Wake()
 }
 

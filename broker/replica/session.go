@@ -29,6 +29,7 @@ type Session struct {
 	follower int32
 	id       int32 // 0: it ends with the request
 	moves    moves[Wanted]
+	gathering
 
 	// Guarded by the sessions' mu.
 	busy bool // with a request
@@ -62,7 +63,7 @@ type Wanted struct {
 	told      toldEnds
 	looking   bool // it is one of session.looking
 	again     bool // there is more to say, whether it moves or not
-	gave      bool // records
+	gave      int  // bytes of records
 	forgotten bool // the session does not want it any more
 }
 
@@ -147,14 +148,17 @@ func (s *Sessions) resume(req *kmsg.FetchRequest, follower int32) (*Session, err
 func (s *Session) Close() {
 	for _, gave := range []bool{false, true} {
 		for _, w := range s.looking {
-			if w.again && w.gave == gave {
+			if w.again && w.gave > 0 == gave {
 				s.moves.add(w, &w.mover)
 			}
 		}
 	}
+	bytes := 0
 	for _, w := range s.looking {
 		w.looking = false
+		bytes += w.gave
 	}
+	s.gathering.told(bytes)
 	clear(s.looking)
 	s.looking = s.looking[:0]
 	s.sessions.mu.Lock()
@@ -227,6 +231,7 @@ func (s *Session) Woken() <-chan struct{} { return s.moves.woken }
 // Look returns what is to be looked at: what has moved since the request before, and
 // what that could not say. It is valid until the next call.
 func (s *Session) Look() []*Wanted {
+	s.looked()
 	before := len(s.looking)
 	s.looking = s.moves.take(s.looking)
 	fresh := s.looking[before:]
@@ -246,7 +251,7 @@ func (s *Session) Look() []*Wanted {
 func (w *Wanted) Read(f FollowerFetch) (FollowerAnswer, error) {
 	p, err := w.session.find(w.ID, w.Partition)
 	w.watch(p)
-	w.again, w.gave = true, false
+	w.again, w.gave = true, 0
 	if err != nil {
 		return FollowerAnswer{}, err
 	}
@@ -256,7 +261,7 @@ func (w *Wanted) Read(f FollowerFetch) (FollowerAnswer, error) {
 	answer, err := p.FetchAsFollower(f)
 	if err == nil {
 		w.again = answer.Diverging != nil || w.offset < p.log.End()
-		w.gave = len(answer.Records) > 0
+		w.gave = len(answer.Records)
 	}
 	return answer, err
 }
@@ -328,12 +333,33 @@ func (ws *watchers) moved() {
 	}
 }
 
-// grown has them hear at once.
-func (ws *watchers) grown() {
+// wake has them hear at once.
+func (ws *watchers) wake() {
 	if all := ws.all.Load(); all != nil {
 		for _, w := range *all {
 			w.session.moves.add(w, &w.mover)
 			w.session.moves.wake()
+		}
+	}
+}
+
+// appended notes an append, of which they are to hear by [watchers.grown].
+func (ws *watchers) appended() {
+	if all := ws.all.Load(); all != nil {
+		for _, w := range *all {
+			w.session.appended.Add(1)
+		}
+	}
+}
+
+// grown has them hear at once, but for those that wait for more.
+func (ws *watchers) grown() {
+	if all := ws.all.Load(); all != nil {
+		for _, w := range *all {
+			w.session.moves.add(w, &w.mover)
+			if s := w.session; s.appended.Load() >= s.enough.Load() {
+				s.moves.wake()
+			}
 		}
 	}
 }

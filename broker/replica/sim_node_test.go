@@ -301,12 +301,18 @@ func (n *simNode) serveFetch(ctx context.Context, req *kmsg.FetchRequest) *kmsg.
 	deadline := time.NewTimer(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	defer deadline.Stop()
 	for waiting := true; ; {
-		answers, enough := readAll(session)
+		hold := session.Gather(time.Now())
+		answers, enough := readAll(session, hold > 0)
 		if enough || !waiting {
 			response.Topics = tell(answers)
 			return response
 		}
+		var gathered <-chan time.Time // nil: nothing is gathered
+		if hold > 0 {
+			gathered = time.After(hold)
+		}
 		select {
+		case <-gathered:
 		case <-session.Woken():
 		case <-deadline.C:
 			waiting = false
@@ -323,12 +329,16 @@ type simAnswer struct {
 	err    error
 }
 
-// readAll answers what has moved.
-func readAll(session *Session) (answers []simAnswer, enough bool) {
+// readAll answers what has moved, with no records where those are to be gathered.
+func readAll(session *Session, gather bool) (answers []simAnswer, enough bool) {
+	most := 1 << 20
+	if gather {
+		most = 0
+	}
 	enough = session.Empty()
 	for _, w := range session.Look() {
 		a := simAnswer{wanted: w}
-		a.FollowerAnswer, a.err = w.Read(FollowerFetch{MaxBytes: 1 << 20, AtLeastOne: true})
+		a.FollowerAnswer, a.err = w.Read(FollowerFetch{MaxBytes: most, AtLeastOne: !gather})
 		enough = enough || a.err != nil || a.Diverging != nil || len(a.Records) > 0
 		answers = append(answers, a)
 	}
