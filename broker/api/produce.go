@@ -204,6 +204,9 @@ const magicAt = 16
 // hasMore reports whether another batch follows the first. The beginning of one is
 // left out, as Kafka does.
 func hasMore(rest []byte) bool {
+	if len(rest) == 0 {
+		return false // as nearly always: to have it said what is missing would cost more
+	}
 	_, _, err := record.Next(rest)
 	return !errors.Is(err, record.ErrShort)
 }

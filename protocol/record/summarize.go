@@ -49,10 +49,15 @@ func (b Batch) summarize(plain []byte) (sum Summary, ok bool) {
 }
 
 // number reads a zigzag number of up to 32 bits at position at, and returns the
-// position after it, 0 where there is none.
+// position after it, 0 where there is none. Nearly all that records have take one byte
+// or two.
 func number(p []byte, at int) (v int64, next int) {
 	if at < len(p) && p[at] < 0x80 {
 		return int64(p[at]>>1) ^ -int64(p[at]&1), at + 1
+	}
+	if at+1 < len(p) && p[at+1] < 0x80 {
+		u := uint32(p[at]&0x7f) | uint32(p[at+1])<<7
+		return int64(u>>1) ^ -int64(u&1), at + 2
 	}
 	return longNumber(p, at)
 }
