@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/klamm-io/klamm/protocol"
@@ -144,7 +145,7 @@ func (j *journal) await(end int64) error {
 // replay calls each for every entry behind the given index.
 func (j *journal) replay(after uint64, each func(index, term uint64, decision []byte) error) error {
 	if start := j.log.Start(); start > int64(after) {
-		return fmt.Errorf("the log begins at offset %d, the newest snapshot ends at %d: what lies between is missing; restore the folder from a backup", start, after)
+		return fmt.Errorf("%w: the log begins at offset %d, the newest snapshot ends at %d: what lies between is missing; restore the folder from a backup", errDamaged, start, after)
 	}
 	if j.log.End() < int64(after) {
 		// A stop came between a leader's snapshot and the log's new beginning.
@@ -159,6 +160,9 @@ func (j *journal) replay(after uint64, each func(index, term uint64, decision []
 	r := replayer{at: int64(after), each: each}
 	for r.at < end {
 		batches, err := j.read(r.at, end)
+		if errors.Is(err, kerr.CorruptMessage) {
+			err = fmt.Errorf("%w: %w", errDamaged, err)
+		}
 		if err != nil {
 			return fmt.Errorf("read the log from offset %d: %w; restore the folder from a backup", r.at, err)
 		}
@@ -172,6 +176,7 @@ func (j *journal) replay(after uint64, each func(index, term uint64, decision []
 // replayer goes through the log's batches.
 type replayer struct {
 	at      int64 // offset of the next batch
+	term    int32 // of the one before
 	each    func(index, term uint64, decision []byte) error
 	scratch record.Scratch
 }
@@ -185,6 +190,10 @@ func (r *replayer) all(batches []byte) error {
 		if batch.Count() != 1 {
 			return fmt.Errorf("it has %d records, an entry is one: another version of Klamm wrote the log, which this one does not read; start that version, or begin in another folder of log.dirs", batch.Count())
 		}
+		if batch.PartitionLeaderEpoch() < r.term {
+			return fmt.Errorf("%w: term %d follows %d", errDamaged, batch.PartitionLeaderEpoch(), r.term)
+		}
+		r.term = batch.PartitionLeaderEpoch()
 		err = batch.Each(&r.scratch, 0, func(rec *record.Record) error {
 			return r.each(uint64(r.at)+1, uint64(batch.PartitionLeaderEpoch()), bytes.Clone(rec.Value))
 		})
@@ -213,11 +222,14 @@ func (j *journal) read(from, end int64) ([]byte, error) {
 
 // nextBatch splits off one sound batch, which must begin at the given offset.
 func nextBatch(b []byte, at int64) (batch record.Batch, rest []byte, err error) {
-	if batch, rest, err = record.Next(b); err != nil {
-		return nil, nil, err
+	if batch, rest, err = record.Next(b); err == nil && batch.BaseOffset() != at {
+		err = fmt.Errorf("begins at offset %d", batch.BaseOffset())
 	}
-	if batch.BaseOffset() != at {
-		return nil, nil, fmt.Errorf("begins at offset %d", batch.BaseOffset())
+	if err == nil {
+		err = batch.Verify()
 	}
-	return batch, rest, batch.Verify()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return batch, rest, nil
 }

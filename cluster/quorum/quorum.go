@@ -139,7 +139,7 @@ func Open(c Config, deps Deps) (*Quorum, error) {
 		config: c, logger: deps.Logger, journal: j, reads: newReads(),
 		grown: make(chan struct{}, 1), turn: make(chan struct{}, 1), change: make(chan struct{}, 1),
 	}
-	if err := q.load(deps); err != nil {
+	if err := q.loadOrForget(deps); err != nil {
 		return nil, fmt.Errorf("read the cluster's metadata in %s: %w", j.log.Path(), err)
 	}
 	q.turn <- struct{}{}

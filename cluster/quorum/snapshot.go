@@ -209,7 +209,7 @@ func decodeSnapshot(data []byte) (*state, error) {
 		data = rest
 	}
 	if r.next != r.count+1 {
-		return nil, fmt.Errorf("holds %d records, its header counts %d", r.next-1, r.count)
+		return nil, fmt.Errorf("%w: it holds %d records, its header counts %d", errDamaged, r.next-1, r.count)
 	}
 	return r.state, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -28,6 +29,7 @@ type vote struct {
 	VotedID uint64 `json:"votedId,omitempty"`   // raft's id of that node, where its directory is part of it
 	Commit  uint64 `json:"commit"`              // index up to which entries were known to be committed when the file was written
 	Self    string `json:"directory,omitempty"` // of this node as a voter, empty for the zero id
+	Sum     uint32 `json:"crc32c,omitempty"`    // of the file without this field; 0 where an earlier version wrote it
 }
 
 // saveVote keeps what this node promised as the voter with the given directory.
@@ -39,11 +41,23 @@ func (j *journal) saveVote(h *raftpb.HardState, self [16]byte) error {
 	if self != ([16]byte{}) {
 		v.Self = protocol.TopicID(self).String()
 	}
+	sum, err := v.checksum()
+	if err != nil {
+		return err
+	}
+	v.Sum = sum
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	return disk.WriteFileAtomic(j.fs, filepath.Join(j.log.Path(), voteFile), append(data, '\n'))
+}
+
+// checksum is what a sound file has as its checksum.
+func (v vote) checksum() (uint32, error) {
+	v.Sum = 0
+	data, err := json.Marshal(v)
+	return max(1, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), err
 }
 
 // loadVote reads the file; one that is not there is a node that never took part.
@@ -63,8 +77,11 @@ func (j *journal) loadVote() (h *raftpb.HardState, self [16]byte, found bool, er
 		directory, err = protocol.ParseTopicID(v.Self)
 		self = directory
 	}
+	if sum, wrong := v.checksum(); err == nil && wrong == nil && v.Sum != 0 && v.Sum != sum && v.Version <= voteVersion {
+		err = fmt.Errorf("its checksum is %d, not %d", v.Sum, sum)
+	}
 	if err != nil {
-		return nil, self, false, fmt.Errorf("%s is damaged; restore it from a backup: %w", path, err)
+		return nil, self, false, fmt.Errorf("%s: %w; restore it from a backup: %w", path, errDamaged, err)
 	}
 	if v.Version > voteVersion {
 		return nil, self, false, fmt.Errorf("%s is of version %d, this version of Klamm knows %d; start the newer version that wrote it", path, v.Version, voteVersion)
