@@ -30,6 +30,7 @@ import (
 	"github.com/klamm-io/klamm/coordinator/shard"
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/audit"
 	"github.com/klamm-io/klamm/security/transport"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
@@ -66,6 +67,7 @@ type Broker struct {
 	authorizer security.Authorizer
 	access     *security.Standard // the authorizer, nil where everyone may do everything
 	quotas     *quota.Clients
+	audit      *audit.Log // nil for none
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
 	first      []security.ScramCredential   // with which the cluster begins, or began
@@ -98,6 +100,9 @@ func (b *Broker) open(deps Deps) (err error) {
 		return err
 	}
 	b.openAccess()
+	if err := b.openAudit(deps); err != nil {
+		return err
+	}
 	if b.config.Roles.Set {
 		return b.openNode(deps)
 	}
@@ -148,7 +153,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 	return api.Deps{
 		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Quotas: b.quotas, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Quotas: b.quotas, Audit: b.audit, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
 	}
 }
 
@@ -226,7 +231,7 @@ func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budge
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
 			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP, SendBufferBytes: max(0, c.SocketSendBufferBytes),
-		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener), Pace: paced})
+		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener), Pace: paced, Known: b.known})
 		if err != nil {
 			return err
 		}
@@ -260,6 +265,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	for _, s := range b.secured {
 		inner.Go(func() error { return s.Run(innerCtx) })
+	}
+	if b.audit.On() {
+		inner.Go(func() error { return b.audit.Run(innerCtx) })
 	}
 	if b.quorum != nil {
 		inner.Go(func() error { return b.quorum.Run(innerCtx) })

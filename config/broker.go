@@ -56,6 +56,7 @@ type Broker struct {
 	AutoLeaderRebalance          bool
 	ControlledShutdown           bool
 
+	Audit         Audit
 	AccessControl *security.StandardConfig // nil: everyone may do everything
 
 	MaxConnections        int
@@ -139,6 +140,7 @@ func newBroker(values map[string]string) (*Broker, error) {
 		return nil, err
 	}
 	b.fillLimits()
+	b.fillAudit()
 	b.fillGroups()
 	b.fillLogs()
 	if err := b.checkConsumerGroups(); err != nil {

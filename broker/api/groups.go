@@ -117,7 +117,7 @@ func (h *Handler) newProtocol() bool { return h.image().Feature(controller.Group
 //
 //	1  regular expressions, member ids come from the client
 func (h *Handler) consumerGroupHeartbeat(r *listener.Request, req *kmsg.ConsumerGroupHeartbeatRequest) {
-	sees := func(topic string) bool { return h.allowed(r, security.Describe, topicResource(topic)) }
+	sees := func(topic string) bool { return h.may(r, security.Describe, topicResource(topic)) }
 	err := error(nil)
 	switch {
 	case !h.newProtocol():
@@ -172,7 +172,7 @@ func (h *Handler) consumerGroupDescribe(r *listener.Request, req *kmsg.ConsumerG
 
 // hideTopics refuses a group that reads topics of which the client may not know.
 func (h *Handler) hideTopics(r *listener.Request, g *kmsg.ConsumerGroupDescribeResponseGroup) {
-	hidden := func(topic string) bool { return !h.allowed(r, security.Describe, topicResource(topic)) }
+	hidden := func(topic string) bool { return !h.may(r, security.Describe, topicResource(topic)) }
 	hasHidden := func(a kmsg.Assignment) bool {
 		return slices.ContainsFunc(a.TopicPartitions, func(t kmsg.AssignmentTopicPartition) bool { return hidden(t.Topic) })
 	}
@@ -214,10 +214,10 @@ func (h *Handler) describeGroups(r *listener.Request, req *kmsg.DescribeGroupsRe
 //	3  flexible    4  filter by state (KIP-518)    5  filter by type (KIP-848)
 func (h *Handler) listGroups(r *listener.Request, req *kmsg.ListGroupsRequest) {
 	h.groups.ListGroups(req, clientOf(r), func(resp *kmsg.ListGroupsResponse) {
-		if !h.allowed(r, security.Describe, security.ClusterResource) {
+		if !h.may(r, security.Describe, security.ClusterResource) {
 			visible := resp.Groups[:0]
 			for _, g := range resp.Groups {
-				if h.allowed(r, security.Describe, groupResource(g.Group)) {
+				if h.may(r, security.Describe, groupResource(g.Group)) {
 					visible = append(visible, g)
 				}
 			}

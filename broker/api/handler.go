@@ -30,6 +30,7 @@ import (
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/protocol/node"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/audit"
 	"github.com/klamm-io/klamm/storage/log"
 )
 
@@ -49,6 +50,7 @@ type Deps struct {
 	NewProducerID func() (int64, error)
 	Authorizer    security.Authorizer
 	Quotas        *quota.Clients // nil: nothing is measured
+	Audit         *audit.Log     // nil: nothing is written
 	Metrics       *metrics.Metrics
 	Logger        *slog.Logger
 	Dirs          []LogDir // in the order of log.dirs
@@ -103,6 +105,7 @@ type Handler struct {
 	newID      func() (int64, error)
 	authorizer security.Authorizer
 	quotas     *quota.Clients
+	audit      *audit.Log
 	metrics    *metrics.Metrics
 	logger     *slog.Logger
 	dirs       []LogDir
@@ -129,8 +132,8 @@ func New(d Deps) *Handler {
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions, followers: replica.NewSessions(),
 		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, departures: d.Departures, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
-		quotas: d.Quotas,
-		apis:   clientAPIs, serving: serving, stop: stop,
+		quotas: d.Quotas, audit: d.Audit,
+		apis: clientAPIs, serving: serving, stop: stop,
 	}
 }
 
@@ -167,6 +170,7 @@ func (h *Handler) Handle(r *listener.Request) {
 		h.awaitGate(r)
 		h.meter(r)
 		a.serve(h, r)
+		h.tellDenials(r)
 	}
 }
 
@@ -186,7 +190,16 @@ func (h *Handler) allowed(r *listener.Request, op security.Operation, res securi
 	if h.ofNode(r) {
 		return true // it looked at its client's rights
 	}
-	return h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
+	if !h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res) {
+		h.noteDenial(r, op, res)
+		return false
+	}
+	return true
+}
+
+// may is allowed for what is left out of an answer and not refused.
+func (h *Handler) may(r *listener.Request, op security.Operation, res security.Resource) bool {
+	return h.ofNode(r) || h.authorizer.Allowed(r.Conn.Principal, r.Conn.Host(), op, res)
 }
 
 // allowedSomewhere asks the authorizer whether the client of r may do op to any

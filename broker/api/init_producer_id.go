@@ -50,7 +50,7 @@ func (h *Handler) initProducerID(r *listener.Request, req *kmsg.InitProducerIDRe
 }
 
 func (h *Handler) mayProduceSomewhere(r *listener.Request) bool {
-	return h.allowed(r, security.IdempotentWrite, security.ClusterResource) || h.allowedSomewhere(r, security.Write, security.Topic)
+	return h.may(r, security.IdempotentWrite, security.ClusterResource) || h.allowedSomewhere(r, security.Write, security.Topic)
 }
 
 // txnErrorCode is the code of a transaction's error. Before the version since, an

@@ -148,7 +148,7 @@ func (h *Handler) metadataTopics(r *listener.Request, req *kmsg.MetadataRequest,
 	topics := []kmsg.MetadataResponseTopic{}
 	if wantsAllTopics(req) {
 		for t := range img.Topics() {
-			if h.allowed(r, security.Describe, topicResource(t.Name)) {
+			if h.may(r, security.Describe, topicResource(t.Name)) {
 				topics = append(topics, h.metadataTopic(r, req, img, t))
 			}
 		}
@@ -264,7 +264,7 @@ func (h *Handler) autoCreate(r *listener.Request, req *kmsg.MetadataRequest, img
 }
 
 func (h *Handler) mayCreate(r *listener.Request, topic string) bool {
-	return h.allowed(r, security.Create, security.ClusterResource) || h.allowed(r, security.Create, topicResource(topic))
+	return h.may(r, security.Create, security.ClusterResource) || h.allowed(r, security.Create, topicResource(topic))
 }
 
 // createByName creates topics with the broker's defaults. Those that are there

@@ -32,7 +32,7 @@ func (h *Handler) operations(r *listener.Request, asked bool, res security.Resou
 	}
 	bits := int32(0)
 	for _, op := range all {
-		if h.allowed(r, op, res) {
+		if h.may(r, op, res) {
 			bits |= 1 << op
 		}
 	}

@@ -110,6 +110,7 @@ func (h *Handler) authenticate(r *listener.Request, token []byte) (reply []byte,
 		h.refuse(r, err)
 	case err == nil && c.SASL.Known():
 		c.Principal = c.SASL.Principal()
+		h.noteKnown(r)
 	}
 	return reply, session, err
 }

@@ -139,6 +139,7 @@ func serves[R any, P interface {
 			r.Hangup(fmt.Errorf("a %s request of version %d is malformed: %w", nameOf(r.Key), r.Version, err))
 			return
 		}
+		h.noteChange(r, req)
 		handle(h, r, req)
 	}}
 }

@@ -49,7 +49,7 @@ func (h *Handler) describableTxn(r *listener.Request, id string) (txn.Descriptio
 func (h *Handler) describedTopics(r *listener.Request, partitions []protocol.TopicPartition) []kmsg.DescribeTransactionsResponseTransactionStateTopic {
 	var topics []kmsg.DescribeTransactionsResponseTransactionStateTopic
 	for _, tp := range partitions {
-		if !h.allowed(r, security.Describe, topicResource(tp.Topic)) {
+		if !h.may(r, security.Describe, topicResource(tp.Topic)) {
 			continue
 		}
 		if n := len(topics); n == 0 || topics[n-1].Topic != tp.Topic {
@@ -87,7 +87,7 @@ func (h *Handler) listTransactions(r *listener.Request, req *kmsg.ListTransactio
 		resp.UnknownStateFilters = filter.UnknownStates()
 	}
 	for _, d := range all {
-		if !h.allowed(r, security.Describe, txnResource(d.TransactionalID)) {
+		if !h.may(r, security.Describe, txnResource(d.TransactionalID)) {
 			continue
 		}
 		told := kmsg.NewListTransactionsResponseTransactionState()
@@ -142,7 +142,7 @@ func (h *Handler) producersOf(r *listener.Request, topic string, index int32) km
 func (h *Handler) writeTxnMarkers(r *listener.Request, req *kmsg.WriteTxnMarkersRequest) {
 	resp := req.ResponseKind().(*kmsg.WriteTxnMarkersResponse)
 	refused := error(nil)
-	if !h.allowed(r, security.ClusterAction, security.ClusterResource) && !h.allowed(r, security.Alter, security.ClusterResource) {
+	if !h.may(r, security.ClusterAction, security.ClusterResource) && !h.allowed(r, security.Alter, security.ClusterResource) {
 		refused = kerr.ClusterAuthorizationFailed
 	}
 	resp.Markers = make([]kmsg.WriteTxnMarkersResponseMarker, len(req.Markers))

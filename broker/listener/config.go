@@ -61,6 +61,9 @@ type Deps struct {
 	SASL *sasl.Server
 	// Pace, if not nil, bounds how often clients connect.
 	Pace Pace
+	// Known, if not nil, hears which clients have proved by TLS who they are, and, with why,
+	// which have proved nothing by TLS or SASL. It is called on any goroutine, and is fast.
+	Known func(c *Conn, protocol string, why error)
 }
 
 // Pace bounds how often clients connect. Its methods are safe for concurrent use.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,10 +161,20 @@ func (l *Listener) all() []*Conn {
 	return all
 }
 
+// known tells who wants to know of authentications.
+func (l *Listener) known(c *Conn, protocol string, why error) {
+	if l.deps.Known != nil {
+		l.deps.Known(c, protocol, why)
+	}
+}
+
 // ended counts and logs the end of a connection, the log not more often than is
 // of use.
 func (l *Listener) ended(c *Conn, why ending) {
 	l.deps.Metrics.ConnectionClosed(why.reason)
+	if why.reason == "tls" || why.reason == "sasl" {
+		l.known(c, strings.ToUpper(why.reason), why.err)
+	}
 	name, version := c.Software()
 	args := []any{"listener", l.config.Name, "client", c.Remote, "software", name, "software_version", version, "reason", why.reason, "err", why.err}
 	if why.level() == slog.LevelWarn {

@@ -35,6 +35,11 @@ type Request struct {
 	// Meter, if not nil, is asked when the request is answered with a message. The handler
 	// sets it.
 	Meter Meter
+	// Told, if not nil, hears the message that the request is answered with. The handler
+	// sets it.
+	Told func(kmsg.Response)
+	// Note is the handler's own, for the time of its call.
+	Note any
 
 	memory   atomic.Pointer[buffer] // holds Body; nil once released
 	holders  atomic.Int32           // of memory: the handler's call, and the answer
@@ -94,6 +99,9 @@ func (r *Request) ReplyMsg(msg kmsg.Response) {
 func (r *Request) SettleMsg(msg kmsg.Response) (send func()) {
 	if r.Meter != nil {
 		r.throttle(msg)
+	}
+	if r.Told != nil {
+		r.Told(msg)
 	}
 	buf := getBuffer(4096)
 	msg.SetVersion(r.Version)

@@ -96,6 +96,9 @@ func (c *Conn) shakeHands() *ending {
 		return &ending{"tls", err}
 	}
 	c.Principal = principal
+	if principal != security.Anonymous {
+		c.listener.known(c, "TLS", nil)
+	}
 	return nil
 }
 

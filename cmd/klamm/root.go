@@ -46,6 +46,7 @@ any other Kafka cluster.
 		newACLCommand(env),
 		newUserCommand(env),
 		newQuotaCommand(env),
+		newAuditCommand(env),
 		newQuorumCommand(env),
 		newConfigCommand(env),
 		newLogCommand(env),
