@@ -43,9 +43,9 @@ type quotaEntity struct {
 
 func (q *quotaEntity) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&q.user, "user", "", "of this `USER`, as alice")
-	flags.StringVar(&q.clientID, "client-id", "", "of clients with this `ID`")
-	flags.StringVar(&q.ip, "ip", "", "of clients at this `ADDRESS`")
+	flags.StringVar(&q.user, "for-user", "", "of this `USER`, as alice")
+	flags.StringVar(&q.clientID, "for-client-id", "", "of clients with this `ID`")
+	flags.StringVar(&q.ip, "for-ip", "", "of clients at this `ADDRESS`")
 	flags.BoolVar(&q.anyUser, "user-defaults", false, "of every user that has none of its own")
 	flags.BoolVar(&q.anyClientID, "client-defaults", false, "of every client id that has none of its own")
 	flags.BoolVar(&q.anyIP, "ip-defaults", false, "of every address that has none of its own")
@@ -65,7 +65,7 @@ func (q *quotaEntity) parts(cmd *cobra.Command) (all []quotaPart, err error) {
 	}{{"user", q.user, q.anyUser}, {"client-id", q.clientID, q.anyClientID}, {"ip", q.ip, q.anyIP}} {
 		switch {
 		case p.any && p.name != "":
-			return nil, badUsage(cmd, "--%s names one, and its defaults are of those without a name: leave one out", p.kind)
+			return nil, badUsage(cmd, "--for-%s names one, and the defaults are of those without a name: leave one out", p.kind)
 		case p.any:
 			all = append(all, quotaPart{kind: p.kind})
 		case p.name != "":
@@ -82,7 +82,7 @@ func (q *quotaEntity) parts(cmd *cobra.Command) (all []quotaPart, err error) {
 func (q *quotaEntity) named(cmd *cobra.Command) ([]quotaPart, error) {
 	all, err := q.parts(cmd)
 	if err == nil && len(all) == 0 {
-		err = badUsage(cmd, "say whose quota: --user, --client-id, both, or --ip, or the defaults")
+		err = badUsage(cmd, "say whose quota: --for-user, --for-client-id, both, or --for-ip, or the defaults")
 	}
 	return all, err
 }

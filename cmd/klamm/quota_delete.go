@@ -17,7 +17,7 @@ func newQuotaDeleteCommand(env *environment) *cobra.Command {
 		Short: "Delete quotas of a user, a client id, both, or an address",
 		Long: `Delete quotas of a user, a client id, both, or an address: those that are named,
 or all that it has.`,
-		Example: `  klamm quota delete --user alice
+		Example: `  klamm quota delete --for-user alice
   klamm quota delete --client-defaults request_percentage`,
 		Args:              arguments(0, -1),
 		ValidArgsFunction: cobra.FixedCompletions(quotaKeyNames(""), cobra.ShellCompDirectiveNoFileComp),

@@ -17,10 +17,10 @@ func newQuotaListCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List quotas, all or those that are named",
-		Long: `List quotas, all or those of whom the flags name: with --user those of the user
+		Long: `List quotas, all or those of whom the flags name: with --for-user those of the user
 with whichever client id too.`,
 		Example: `  klamm quota list
-  klamm quota list --user alice`,
+  klamm quota list --for-user alice`,
 		Args: arguments(0, 0),
 	}
 	entity.addFlags(cmd)

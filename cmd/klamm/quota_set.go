@@ -19,9 +19,9 @@ func newQuotaSetCommand(env *environment) *cobra.Command {
 		Use:   "set QUOTA=VALUE...",
 		Short: "Set quotas of a user, a client id, both, or an address",
 		Long:  "Set quotas of a user, a client id, both, or an address. There are:\n" + quotaHelp(),
-		Example: `  klamm quota set --user alice producer_byte_rate=1048576 consumer_byte_rate=2097152
+		Example: `  klamm quota set --for-user alice producer_byte_rate=1048576 consumer_byte_rate=2097152
   klamm quota set --client-defaults request_percentage=50
-  klamm quota set --ip 10.0.0.7 connection_creation_rate=10`,
+  klamm quota set --for-ip 10.0.0.7 connection_creation_rate=10`,
 		Args:              arguments(1, -1),
 		ValidArgsFunction: cobra.FixedCompletions(quotaKeyNames("="), cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp),
 	}
