@@ -132,6 +132,9 @@ func (l *Log) place(a *admission, s *segment, c *Config, now time.Time) error {
 		}
 		return storageError(err)
 	}
+	if s.room.zeroed {
+		l.noteZeros()
+	}
 	next := a.batches[len(a.batches)-1].NextOffset()
 	l.noteProducers(a, s, now)
 	l.bookmarks.setEnd(bookmark{offset: next, base: s.base, position: s.size.Load()})

@@ -68,6 +68,9 @@ type Dir struct {
 
 	checkpointMu sync.Mutex // held while a checkpoint is made
 
+	zeroedMu sync.Mutex // taken after a log's mu
+	zeroed   []*Log     // guarded by zeroedMu: logs that have zeros ahead of their end
+
 	mu sync.Mutex
 	// Guarded by mu.
 	meta           metaProperties

@@ -93,6 +93,11 @@ func (l *Log) flushOnce() error {
 	}
 	p := l.pending()
 	began := time.Now()
+	if began.Sub(time.UnixMilli(l.lastFlush.Load())) >= stillness {
+		for _, s := range p.segments {
+			s.flushes.Store(0) // few and far between
+		}
+	}
 	if err := l.syncPending(p); err != nil {
 		l.fail(err)
 		return err

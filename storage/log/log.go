@@ -54,6 +54,7 @@ type Log struct {
 	epochsChanged bool    // since they were written
 	snapshotAt    int64   // end offset of the newest producer snapshot on disk
 	namesChanged  bool    // files were made that the folder's own flush must still cover
+	zeros         bool    // the folder looks after those ahead of the end
 	remembered    []int64 // segments that the damage file names, by their bases, ascending
 
 	flushMu sync.Mutex // held during a flush; taken before mu

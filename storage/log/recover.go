@@ -138,7 +138,7 @@ func (s *segment) resetTo(from int64) error {
 // reports whether the scan goes on, beyond damage, or ends there.
 func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, later []*segment, why error) bool {
 	at := scan.at
-	if !anySound(later) && scan.nothingFollows() {
+	if s.next.Load() >= recoveryPoint && !anySound(later) && scan.nothingFollows() {
 		l.logger.Debug("giving back what was reserved", "partition", l.String(), "file", s.records.name, "position", at, "bytes", size-at)
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klamm-io/klamm/storage/disk"
 )
@@ -148,6 +149,44 @@ func TestZerosAhead(t *testing.T) {
 		if file := sizeOf(t, fsys, name); file != size {
 			t.Errorf("a segment of %d bytes is a file of %d after it was %s", size, file, how)
 		}
+	}
+}
+
+// TestZerosGoAtRest: a log to which nothing is appended for a moment has no zeros ahead
+// of its end, as tools expect that read a live broker's files; and gets them again only
+// when records flow again.
+func TestZerosGoAtRest(t *testing.T) {
+	m := durableFolder(t)
+	d := openTestDir(t, m, "data")
+	l := openTestLog(t, d, testConfig())
+	ahead := func() int64 { return sizeOf(t, m, l.active().records.name) - l.active().size.Load() }
+	for appendFlushed(t, l, 3000); ahead() == 0; appendFlushed(t, l, 3000) {
+		if l.active().size.Load() > 1<<20 {
+			t.Fatal("no zeros were written ahead")
+		}
+	}
+	d.tick(time.Now())
+	if ahead() == 0 {
+		t.Error("the zeros are gone though records flow")
+	}
+	later := time.Now().Add(stillness)
+	d.tick(later)
+	if n := ahead(); n != 0 {
+		t.Errorf("%d zeros are left at rest", n)
+	}
+	for range steadyFlow {
+		appendFlushed(t, l, 100)
+		if n := ahead(); n != 0 {
+			t.Fatalf("there are %d zeros for a few records", n)
+		}
+	}
+	appendFlushed(t, l, 100)
+	if n := ahead(); n == 0 || n > zeroedTimes*(steadyFlow+1)*500 {
+		t.Errorf("there are %d zeros for records that flow", n)
+	}
+	d.tick(time.Now().Add(stillness))
+	if n := ahead(); n != 0 {
+		t.Errorf("%d zeros are left at the second rest", n)
 	}
 }
 

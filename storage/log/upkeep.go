@@ -52,6 +52,7 @@ func every(ctx context.Context, interval time.Duration, do func(now time.Time)) 
 
 func (d *Dir) tick(now time.Time) {
 	d.removeDoomed(now)
+	d.giveBackZeros(now)
 	for _, l := range d.Logs() {
 		c := l.config.Load()
 		if !c.FlushOnAck && c.FlushInterval > 0 && now.UnixMilli()-l.lastFlush.Load() >= c.FlushInterval.Milliseconds() {
