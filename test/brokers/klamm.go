@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Klamm builds the broker of this tree and returns it, not started yet.
@@ -34,8 +35,9 @@ func Klamm(opts Options) (*Broker, error) {
 	return b, nil
 }
 
-// BuildKlamm builds the klamm binary into the cache and returns its path.
-func BuildKlamm() (string, error) { return build("klamm") }
+// BuildKlamm builds the klamm binary into the cache, once for each process that asks,
+// and returns its path.
+var BuildKlamm = sync.OnceValues(func() (string, error) { return build("klamm") })
 
 // Change is what another release of Klamm has in a file of this tree in place of what
 // stands there.
