@@ -29,6 +29,7 @@ func TestOtherCluster(t *testing.T) {
 	n := c.Others(controller(t, c))[0]
 	must(t, n.Stop())
 	must(t, n.WipeFor("b3RoZXItY2x1c3Rlci0wMQ"))
+	awaitForgotten(t, c, n)
 	must(t, n.Launch())
 	wantStranger(t, c, n)
 	if !apache { // which has no logger here
@@ -79,6 +80,24 @@ func wantSaid(t *testing.T, n *brokers.Node, word string) {
 	if err != nil {
 		t.Errorf("%s does not say why it stays out:\n%s", n.Name, n.Output())
 	}
+}
+
+// awaitForgotten waits until the others do not tell of a node any more, which they do
+// for some time after it stopped.
+func awaitForgotten(t *testing.T, c *brokers.Cluster, gone *brokers.Node) {
+	t.Helper()
+	must(t, eventually(t.Context(), func() error {
+		for _, n := range c.Others(gone) {
+			known, err := n.Brokers()
+			if err != nil {
+				return err
+			}
+			if _, told := known[gone.ID]; told {
+				return errNotYet
+			}
+		}
+		return nil
+	}))
 }
 
 // TestUsedNodeID starts a broker with the id that another one has. It stays out

@@ -148,18 +148,7 @@ func (s *session) node(t *testing.T, d *datadriven.TestData) *brokers.Node {
 func (s *session) kill(t *testing.T, n *brokers.Node) {
 	t.Helper()
 	must(t, n.Kill())
-	must(t, eventually(t.Context(), func() error {
-		for _, other := range s.cluster.Others(n) {
-			known, err := other.Brokers()
-			if err != nil {
-				return err
-			}
-			if len(known) != nodes-1 {
-				return errNotYet
-			}
-		}
-		return nil
-	}))
+	awaitForgotten(t, s.cluster, n)
 }
 
 func (s *session) produce(t *testing.T, d *datadriven.TestData) {
