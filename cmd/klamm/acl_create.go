@@ -12,20 +12,31 @@ import (
 
 func newACLCreateCommand(env *environment) *cobra.Command {
 	var selection aclSelection
+	var uses aclUses
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Allow or deny principals something",
 		Long: `Allow or deny principals something, by an ACL for each combination of what the
-flags name. One that exists already stays.`,
+flags name. One that exists already stays.
+
+With --producer and --consumer the principals get what these need of the topics,
+groups and transactional ids that are named, and no operation is to be said.`,
 		Example: `  klamm acl create --allow-principal User:alice --operation read,write --topic orders
   klamm acl create --allow-principal User:board --operation read --topic flights- --group board --resource-pattern-type prefixed
+  klamm acl create --allow-principal User:alice --producer --topic orders
+  klamm acl create --allow-principal User:board --consumer --topic orders --group board
   klamm acl create --deny-principal 'User:*' --host 10.0.0.7 --operation all --cluster`,
 		Args: arguments(0, 0),
 	}
 	selection.addFlags(env, cmd, "literal", "literal, prefixed")
 	cmd.Flags().StringSliceVar(&selection.hosts, "host", []string{"*"}, "IP addresses, as `HOST`, from which the principals connect; * is any")
+	uses.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
+		case uses.any():
+			if err := uses.check(cmd, &selection); err != nil {
+				return err
+			}
 		case len(selection.resources()) == 0:
 			return badUsage(cmd, "say what it is about: --topic, --group, --transactional-id or --cluster")
 		case len(selection.allow)+len(selection.deny) == 0:
@@ -35,7 +46,7 @@ flags name. One that exists already stays.`,
 		case len(selection.hosts) == 0:
 			return badUsage(cmd, "--host is empty; * is any host")
 		}
-		all, err := selection.filters(cmd)
+		all, err := uses.filters(cmd, &selection)
 		if err != nil {
 			return err
 		}
