@@ -7,7 +7,7 @@ SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help build run cluster test unit compat chaos test-cluster race lint bench bench-compaction fuzz clean
+.PHONY: help build run cluster test unit compat chaos test-cluster race lint bench bench-wider bench-check bench-compaction fuzz clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
@@ -44,7 +44,13 @@ lint: ## gofmt and golangci-lint
 	$(GO) run $(LINT) run ./...
 
 bench: ## Klamm and Apache Kafka in turn, as the table of the README
-	$(GO) run ./test/bench
+	$(GO) run ./test/bench -svg docs/bench.svg
+
+bench-wider: ## the loads that the README does not tell: partitions, codecs, consumers
+	$(GO) run ./test/bench -only '^wider' -svg docs/bench-wider.svg
+
+bench-check: ## fail where a load takes more CPU than it did, beyond noise; needs Go alone
+	$(GO) run ./test/bench -check
 
 bench-compaction: ## the same for the compaction of 10 million records; checks what is left
 	$(GO) run ./test/bench/compaction

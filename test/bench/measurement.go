@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,7 +19,21 @@ import (
 type measurement struct {
 	rounds int
 	length time.Duration
+	only   *regexp.Regexp // of the loads' names; nil: all, and all else
+	floor  *brokers.Broker
 	rows   []row
+}
+
+// floorName is the last of the columns.
+const floorName = "the floor"
+
+// names are those of the columns.
+func names() []string {
+	var all []string
+	for _, kind := range kinds {
+		all = append(all, kind.name)
+	}
+	return append(all, floorName)
 }
 
 // kafkaJava are the options that Apache Kafka's own start script gives the JVM.
@@ -47,13 +63,20 @@ func (m *measurement) all(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pair.kill()) }()
+	if err := m.startFloor(dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.floor.Kill()) }()
 	if err := m.starts(ctx, pair); err != nil {
 		return err
 	}
-	for _, w := range workloads {
+	for _, w := range m.chosen() {
 		if err := m.workload(ctx, pair, w); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
+	}
+	if m.only != nil {
+		return nil
 	}
 	if err := m.memoryUnderLoad(pair); err != nil {
 		return err
@@ -62,6 +85,25 @@ func (m *measurement) all(ctx context.Context) (err error) {
 		return err
 	}
 	return m.restarts(ctx, dir)
+}
+
+// chosen are the loads to measure: those of the README, or those whose names match.
+func (m *measurement) chosen() []workload {
+	if m.only == nil {
+		return workloads
+	}
+	return slices.DeleteFunc(slices.Concat(workloads, wider), func(w workload) bool { return !m.only.MatchString(w.name) })
+}
+
+// startFloor starts the floor.
+func (m *measurement) startFloor(dir string) (err error) {
+	if m.floor, err = brokers.Floor(brokers.Options{Dir: dir}); err != nil {
+		return err
+	}
+	if err := m.floor.Launch(); err != nil {
+		return err
+	}
+	return m.floor.AwaitListening(10 * time.Second)
 }
 
 // pair is one broker of each kind.
@@ -90,8 +132,12 @@ func (p pair) kill() error {
 // starts measures how soon a broker without data answers, and its memory then.
 // Both run when it returns.
 func (m *measurement) starts(ctx context.Context, p pair) error {
+	rounds := m.rounds
+	if m.only != nil {
+		rounds = 1 // they only have to run
+	}
 	took, memory := newSamples(), newSamples()
-	for round := range m.rounds {
+	for round := range rounds {
 		for i, b := range p {
 			if err := b.Stop(); err != nil {
 				return err
@@ -107,6 +153,9 @@ func (m *measurement) starts(ctx context.Context, p pair) error {
 			}
 			memory.add(round, i, float64(usage.Anonymous)/1e6)
 		}
+	}
+	if m.only != nil {
+		return nil
 	}
 	m.rows = append(m.rows,
 		row{"start to the first answer", []column{{"s", lower, took}}},
@@ -133,6 +182,14 @@ func (m *measurement) workload(ctx context.Context, p pair, w workload) error {
 			}
 			w.note(r, round, i, o)
 		}
+		if !w.onFloor {
+			continue
+		}
+		o, err := m.turn(m.floor, w)
+		if err != nil {
+			return fmt.Errorf("the floor: %w", err)
+		}
+		w.note(r, round, len(kinds), o)
 	}
 	m.rows = append(m.rows, r)
 	fmt.Println(r.markdown())

@@ -18,7 +18,8 @@ const (
 // samples are the figures of one column, by kind of broker, as they count.
 type samples [][]float64
 
-func newSamples() samples { return make(samples, len(kinds)) }
+// newSamples has room for the brokers and, last, the floor.
+func newSamples() samples { return make(samples, len(kinds)+1) }
 
 // add notes the figure of a round, of which the first does not count.
 func (s samples) add(round, kind int, figure float64) {
@@ -66,13 +67,21 @@ func (r row) markdown() string {
 		cells = append(cells, r.join(func(c column) string { return number(c.samples.median(kind)) + " " + c.unit }))
 	}
 	cells = append(cells, r.join(func(c column) string { return number(c.ratio()) + "×" }))
+	cells = append(cells, r.join(func(c column) string {
+		if len(c.samples[len(kinds)]) == 0 {
+			return ""
+		}
+		return number(c.samples.median(len(kinds))) + " " + c.unit
+	}))
 	return "| " + strings.Join(cells, " | ") + " |"
 }
 
 func (r row) join(cell func(column) string) string {
 	var parts []string
 	for _, c := range r.columns {
-		parts = append(parts, cell(c))
+		if text := cell(c); text != "" {
+			parts = append(parts, text)
+		}
 	}
 	return strings.Join(parts, ", ")
 }
@@ -94,11 +103,12 @@ func number(f float64) string {
 // table returns the whole table and what it was measured on.
 func (m *measurement) table() string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "| | %s | %s | better by |\n|---|---|---|---|\n", kinds[0].name, kinds[1].name)
+	fmt.Fprintf(&out, "| | %s | %s | better by | %s |\n|---|---|---|---|---|\n", kinds[0].name, kinds[1].name, floorName)
 	for _, r := range m.rows {
 		fmt.Fprintln(&out, r.markdown())
 	}
-	fmt.Fprintf(&out, "\n%d cores, %s/%s; medians of %d rounds of %s after one that does not count. Memory is what no file stands behind.\n",
+	fmt.Fprintf(&out, "\n%d cores, %s/%s; medians of %d rounds of %s after one that does not count. Memory is what no file stands behind.\n"+
+		"The floor is a program that only receives, computes CRC-32C and writes, without a flush; or only calls sendfile.\n",
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, m.rounds-1, m.length)
 	return out.String()
 }

@@ -16,7 +16,8 @@ func TestRow(t *testing.T) {
 		{"MB/s", higher, sampled([]float64{500, 1, 900}, []float64{200, 250, 300})},
 		{"CPU s/GB", lower, sampled([]float64{0.5}, []float64{4})},
 	}}
-	want := "| produce | 500 MB/s, 0.50 CPU s/GB | 250 MB/s, 4.0 CPU s/GB | 2.0×, 8.0× |"
+	r.columns[1].samples[2] = []float64{0.25}
+	want := "| produce | 500 MB/s, 0.50 CPU s/GB | 250 MB/s, 4.0 CPU s/GB | 2.0×, 8.0× | 0.25 CPU s/GB |"
 	if got := r.markdown(); got != want {
 		t.Errorf("the row is %s, want %s", got, want)
 	}
@@ -43,7 +44,7 @@ func TestNumber(t *testing.T) {
 func TestTableNamesItsConditions(t *testing.T) {
 	m := &measurement{rounds: 4, length: 2 * time.Second, rows: []row{{"start", []column{{"s", lower, sampled([]float64{0.02}, []float64{2})}}}}}
 	got := m.table()
-	want := "| | Klamm | Apache Kafka 4.3.1 | better by |\n|---|---|---|---|\n| start | 0.02 s | 2.0 s | 100× |\n"
+	want := "| | Klamm | Apache Kafka 4.3.1 | better by | the floor |\n|---|---|---|---|---|\n| start | 0.02 s | 2.0 s | 100× |  |\n"
 	if len(got) < len(want) || got[:len(want)] != want {
 		t.Errorf("the table is\n%s\nwant\n%s", got, want)
 	}

@@ -9,19 +9,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/protocol/compress"
 	"github.com/klamm-io/klamm/protocol/record"
 	"github.com/klamm-io/klamm/test/wire"
 )
 
 // Batch returns a batch of so many records with values of size bytes that no
 // codec makes smaller, dated now.
-func Batch(records, size int) record.Batch {
+func Batch(records, size int) record.Batch { return Encoded(records, size, compress.None) }
+
+// Encoded is Batch in a codec.
+func Encoded(records, size int, codec compress.Codec) record.Batch {
 	value := make([]byte, size)
 	rng := rand.New(rand.NewPCG(uint64(records), uint64(size)))
 	for i := range value {
 		value[i] = byte(rng.Uint32())
 	}
 	b, now := record.NewBuilder(), time.Now().UnixMilli()
+	b.Codec = codec
 	for range records {
 		b.Append(now, nil, value)
 	}

@@ -44,7 +44,9 @@ type Producing struct {
 	Connections int
 	InFlight    int // requests of a connection that wait for their answers
 	For         time.Duration
-	Rate        int // requests a second of all connections, 0 for as many as go
+	Rate        int   // requests a second of all connections, 0 for as many as go
+	Acks        int16 // 0 is all, as -1 is
+	InTurn      bool  // each connection sends to all its partitions in turn, not to one
 }
 
 // Run sends until the time is up and waits for the last answers. The leaders are the
@@ -54,9 +56,24 @@ type Producing struct {
 func (p Producing) Run(leaders ...string) (Result, error) {
 	return together(p.Connections, func(ctx context.Context, n int) (Result, error) {
 		partition := int32(n) % p.Partitions
-		frame := wire.Frame(Produce(p.Topic, []int32{partition}, p.Batch), 1)
-		return p.connection(ctx, leaders[int(partition)%len(leaders)], frame, n)
+		return p.connection(ctx, leaders[int(partition)%len(leaders)], p.frames(partition), n)
 	})
+}
+
+// frames are the requests of the connection that begins with a partition, which it
+// sends in turn.
+func (p Producing) frames(first int32) (all [][]byte) {
+	for partition := first; partition < p.Partitions; partition += int32(p.Connections) {
+		req := Produce(p.Topic, []int32{partition}, p.Batch)
+		if p.Acks != 0 {
+			req.Acks = p.Acks
+		}
+		all = append(all, wire.Frame(req, 1))
+		if !p.InTurn {
+			break
+		}
+	}
+	return all
 }
 
 // together runs the connections and adds up what they achieved.
@@ -81,7 +98,7 @@ func together(connections int, run func(ctx context.Context, n int) (Result, err
 	return total, err
 }
 
-func (p Producing) connection(ctx context.Context, addr string, frame []byte, n int) (r Result, err error) {
+func (p Producing) connection(ctx context.Context, addr string, requests [][]byte, n int) (r Result, err error) {
 	c, err := wire.Dial(addr)
 	if err != nil {
 		return r, err
@@ -98,19 +115,20 @@ func (p Producing) connection(ctx context.Context, addr string, frame []byte, n 
 			}
 		}
 	})
-	err = p.send(c, frame, n, sent)
+	err = p.send(c, requests, n, sent)
 	close(sent)
 	answering.Wait()
 	return r, errors.Join(failed, err)
 }
 
 // send sends until the time is up.
-func (p Producing) send(c io.Writer, frame []byte, n int, sent chan<- time.Time) error {
+func (p Producing) send(c io.Writer, requests [][]byte, n int, sent chan<- time.Time) error {
 	began := time.Now()
 	var interval time.Duration
 	if p.Rate > 0 {
 		interval = time.Duration(float64(time.Second) * float64(p.Connections) / float64(p.Rate))
 	}
+	next := 0
 	for due := began.Add(interval * time.Duration(n) / time.Duration(p.Connections)); time.Since(began) < p.For; due = due.Add(interval) {
 		if interval == 0 {
 			due = time.Now()
@@ -118,9 +136,10 @@ func (p Producing) send(c io.Writer, frame []byte, n int, sent chan<- time.Time)
 			time.Sleep(time.Until(due))
 		}
 		sent <- due
-		if _, err := c.Write(frame); err != nil {
+		if _, err := c.Write(requests[next]); err != nil {
 			return fmt.Errorf("send a produce: %w", err)
 		}
+		next = (next + 1) % len(requests)
 	}
 	return nil
 }
