@@ -141,7 +141,7 @@ func (n *clusterNode) newObserver(voters []metadata.Voter, deps Deps) *quorum.Ob
 	c := n.broker.config
 	wait := c.QuorumFetchTimeout / 4 // the rest is for the answer to come
 	return quorum.NewObserver(quorum.ObserverConfig{
-		NodeID: n.me(), ClusterID: n.broker.clusterID(), Features: controller.Features(), Voters: voters, Wait: wait, Timeout: c.QuorumFetchTimeout - wait,
+		NodeID: n.me(), ClusterID: n.broker.clusterID(), DirectoryID: n.broker.metadataFolder().dir.ID(), Features: controller.Features(), Voters: voters, Wait: wait, Timeout: c.QuorumFetchTimeout - wait,
 	}, quorum.ObserverDeps{Logger: deps.Logger, Read: n.readMetadata})
 }
 

@@ -248,6 +248,26 @@ func (c *nodes) ends(topic string) []map[int32]int64 {
 	return all
 }
 
+// wantObservers wants those nodes to follow the quorum, each with its own folder.
+func (c *nodes) wantObservers(ids ...int32) {
+	c.t.Helper()
+	leader, _ := c.any().view.Leader()
+	status, err := c.up[leader-1].Broker.quorum.Status()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var found []int32
+	for _, o := range status.Observers {
+		found = append(found, o.ID)
+		if o.DirectoryID != c.up[o.ID-1].metadataFolder().dir.ID() {
+			c.t.Errorf("the leader takes the folder of node %d for %x", o.ID, o.DirectoryID)
+		}
+	}
+	if !slices.Equal(found, ids) {
+		c.t.Errorf("the quorum is followed by %v, want %v", found, ids)
+	}
+}
+
 // TestBrokersOfOtherControllers: brokers that do not vote follow the metadata, and
 // come to know of a controller that takes over.
 func TestBrokersOfOtherControllers(t *testing.T) {
@@ -270,6 +290,7 @@ func TestBrokersOfOtherControllers(t *testing.T) {
 		c.start(i)
 	}
 	c.await("two brokers take part", unfenced(2))
+	c.wantObservers(4, 5)
 	cl := c.client(kgo.SeedBrokers(addrs[3], addrs[4]))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()

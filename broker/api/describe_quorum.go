@@ -118,18 +118,18 @@ func (h *Handler) describeVoters(version int16) kmsg.DescribeQuorumResponseTopic
 	}
 	told.LeaderID, told.LeaderEpoch, told.HighWatermark = status.Leader, status.Epoch, status.HighWatermark
 	for _, v := range status.Voters {
-		told.CurrentVoters = append(told.CurrentVoters, reached(v.Reached, v.DirectoryID))
+		told.CurrentVoters = append(told.CurrentVoters, reached(v))
 	}
 	for _, o := range status.Observers {
-		told.Observers = append(told.Observers, reached(o, [16]byte{}))
+		told.Observers = append(told.Observers, reached(o))
 	}
 	return told
 }
 
 // reached tells how far a node is.
-func reached(r quorum.Reached, directory [16]byte) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
+func reached(r quorum.Reached) kmsg.DescribeQuorumResponseTopicPartitionReplicaState {
 	told := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-	told.ReplicaID, told.ReplicaDirectoryID, told.LogEndOffset = r.ID, directory, r.LogEnd
+	told.ReplicaID, told.ReplicaDirectoryID, told.LogEndOffset = r.ID, r.DirectoryID, r.LogEnd
 	told.LastFetchTimestamp, told.LastCaughtUpTimestamp = milliseconds(r.LastHeard), milliseconds(r.LastCaughtUp)
 	return told
 }

@@ -17,6 +17,8 @@ import (
 type ObserverConfig struct {
 	NodeID    int32
 	ClusterID string
+	// DirectoryID is that of the folder that would have the metadata if the node voted.
+	DirectoryID [16]byte
 	// Voters are asked until the metadata says who votes. Their ids may be any
 	// numbers by which Read knows them.
 	Voters []metadata.Voter
@@ -142,7 +144,7 @@ func (o *Observer) ask(ctx context.Context, voter int32) (*node.ReadMetadataResp
 	s := o.state.Load()
 	resp, err := o.read(ctx, voter, &node.ReadMetadataRequest{
 		NodeID: o.config.NodeID, Index: int64(s.index), Term: int64(s.term),
-		MaxWaitMillis: int32(o.config.Wait.Milliseconds()), MaxBytes: o.config.MaxBytes,
+		MaxWaitMillis: int32(o.config.Wait.Milliseconds()), MaxBytes: o.config.MaxBytes, DirectoryID: o.config.DirectoryID,
 	})
 	if err != nil {
 		return nil, err

@@ -18,21 +18,16 @@ import (
 // Status is how far the quorum is, as its leader sees it.
 type Status struct {
 	Leader, Epoch int32
-	HighWatermark int64         // offset that the next decision gets that most voters have
-	Voters        []VoterStatus // sorted by id
-	Observers     []Reached     // nodes that do not vote and have read lately, sorted by id
-}
-
-// VoterStatus is how far the log of a voter reaches.
-type VoterStatus struct {
-	Reached
-	DirectoryID [16]byte // zero where it is not known
+	HighWatermark int64     // offset that the next decision gets that most voters have
+	Voters        []Reached // sorted by id
+	Observers     []Reached // nodes that do not vote and have read lately, sorted by id
 }
 
 // Reached is how far a node is, as the leader has heard from it.
 type Reached struct {
-	ID     int32
-	LogEnd int64 // offset
+	ID          int32
+	DirectoryID [16]byte // of the folder that has its metadata; zero where that is not known
+	LogEnd      int64    // offset
 	// LastHeard is when the node was heard of last, and LastCaughtUp when it had all
 	// that the leader had; zero where that was not since this node leads.
 	LastHeard, LastCaughtUp time.Time
@@ -78,12 +73,12 @@ func (q *Quorum) statusOf(s raftStatus) (Status, error) {
 		if v.ID == q.config.NodeID {
 			heard.last, heard.caughtUp = now, now
 		}
-		told.Voters = append(told.Voters, VoterStatus{DirectoryID: v.DirectoryID, Reached: Reached{
-			ID: v.ID, LogEnd: int64(s.Progress[raftIDOf(v)].Match), LastHeard: heard.last, LastCaughtUp: heard.caughtUp,
-		}})
+		told.Voters = append(told.Voters, Reached{
+			ID: v.ID, DirectoryID: v.DirectoryID, LogEnd: int64(s.Progress[raftIDOf(v)].Match), LastHeard: heard.last, LastCaughtUp: heard.caughtUp,
+		})
 	}
 	told.Observers = slices.DeleteFunc(q.reads.recent(now), func(o Reached) bool {
-		return slices.ContainsFunc(told.Voters, func(v VoterStatus) bool { return v.ID == o.ID })
+		return slices.ContainsFunc(told.Voters, func(v Reached) bool { return v.ID == o.ID })
 	})
 	return told, nil
 }
@@ -121,7 +116,7 @@ func newReads() *reads { return &reads{last: map[int32]Reached{}} }
 func (r *reads) note(req *node.ReadMetadataRequest, end int64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	is := Reached{ID: req.NodeID, LogEnd: req.Index, LastHeard: now, LastCaughtUp: r.last[req.NodeID].LastCaughtUp}
+	is := Reached{ID: req.NodeID, DirectoryID: req.DirectoryID, LogEnd: req.Index, LastHeard: now, LastCaughtUp: r.last[req.NodeID].LastCaughtUp}
 	if req.Index >= end {
 		is.LastCaughtUp = now
 	}

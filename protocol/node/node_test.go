@@ -47,6 +47,7 @@ var kinds = []struct {
 		return &ReadMetadataRequest{
 			NodeID: rapid.Int32().Draw(t, "node"), Index: rapid.Int64().Draw(t, "index"), Term: rapid.Int64().Draw(t, "term"),
 			MaxWaitMillis: rapid.Int32().Draw(t, "wait"), MaxBytes: rapid.Int32().Draw(t, "bytes"),
+			DirectoryID: [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "directory")),
 		}
 	}},
 	{"ReadMetadata response", func() message { return new(ReadMetadataResponse) }, func(t *rapid.T) message {

@@ -16,6 +16,8 @@ type ReadMetadataRequest struct {
 	// MaxBytes bounds the entries of the answer. The first one comes whatever its
 	// size, and so does a snapshot.
 	MaxBytes int32
+	// DirectoryID is that of the folder in which the node has its part of the metadata.
+	DirectoryID [16]byte
 }
 
 // AppendTo appends the request's body.
@@ -24,7 +26,8 @@ func (r *ReadMetadataRequest) AppendTo(dst []byte) []byte {
 	dst = appendInt64(dst, r.Index)
 	dst = appendInt64(dst, r.Term)
 	dst = appendInt32(dst, r.MaxWaitMillis)
-	return appendInt32(dst, r.MaxBytes)
+	dst = appendInt32(dst, r.MaxBytes)
+	return append(dst, r.DirectoryID[:]...)
 }
 
 // ReadFrom reads the request's body.
@@ -35,6 +38,7 @@ func (r *ReadMetadataRequest) ReadFrom(src []byte) error {
 	r.Term = from.int64()
 	r.MaxWaitMillis = from.int32()
 	r.MaxBytes = from.int32()
+	copy(r.DirectoryID[:], from.take(len(r.DirectoryID)))
 	return from.end("ReadMetadata request")
 }
 
