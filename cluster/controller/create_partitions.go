@@ -8,7 +8,8 @@ import (
 )
 
 // CreatePartitions decides which topics grow. A request counts what a topic is
-// to have in the end, not what is added.
+// to have in the end, not what is added. The topics of coordinators do not grow. Kafka
+// lets them, and then looks for groups where they are not.
 func (*Controller) CreatePartitions(img *metadata.Image, req *kmsg.CreatePartitionsRequest) ([]metadata.Record, *kmsg.CreatePartitionsResponse) {
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
 	times := map[string]int{}
@@ -49,6 +50,9 @@ func decideGrowth(img *metadata.Image, wanted kmsg.CreatePartitionsRequestTopic,
 	has := len(t.Partitions)
 	more := int(wanted.Count) - has
 	switch {
+	case t.Name == metadata.ConsumerOffsets || t.Name == metadata.TransactionState:
+		return nil, refuse(kerr.InvalidPartitions, "The partitions of %s are as many as it was created with: where a group or a transactional id is kept "+
+			"follows from their number, so what is kept would not be found any more.", t.Name)
 	case more == 0:
 		return nil, refuse(kerr.InvalidPartitions, "Topic already has %d partition(s).", has)
 	case more < 0:

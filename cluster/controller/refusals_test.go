@@ -2,12 +2,14 @@ package controller
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/protocol"
 )
 
 // threeBrokers is a cluster whose feature f is at level 3, with a topic a of three
@@ -194,5 +196,21 @@ func TestWhereNoReplicaCanBe(t *testing.T) {
 	grown := c.send(t, partitionsRequest(t, [][]string{{"a", "count=4"}}, false)).(*kmsg.CreatePartitionsResponse)
 	if grown.Topics[0].ErrorCode != kerr.InvalidReplicationFactor.Code {
 		t.Errorf("more partitions: code %d", grown.Topics[0].ErrorCode)
+	}
+}
+
+// TestCoordinatorsTopicsDoNotGrow: with more partitions groups would be looked for where
+// they are not.
+func TestCoordinatorsTopicsDoNotGrow(t *testing.T) {
+	for _, topic := range []string{metadata.ConsumerOffsets, metadata.TransactionState} {
+		c := newCluster(t)
+		partitions := []metadata.Partition{{Leader: 1, Replicas: []int32{1}, ISR: []int32{1}}}
+		c.apply(t, []metadata.Record{&metadata.TopicCreated{Topic: metadata.Topic{Name: topic, ID: protocol.NewTopicID(), Partitions: partitions}}})
+		req := kmsg.NewPtrCreatePartitionsRequest()
+		req.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: topic, Count: 2}}
+		records, resp := (&Controller{}).CreatePartitions(c.img, req)
+		if told := resp.Topics[0]; len(records) > 0 || told.ErrorCode != kerr.InvalidPartitions.Code || !strings.Contains(*told.ErrorMessage, topic) {
+			t.Errorf("%s grows: %v, %+v", topic, records, told)
+		}
 	}
 }
