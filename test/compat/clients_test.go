@@ -21,7 +21,7 @@ import (
 // client is one of the programs under clients, all of which have one command line.
 type client struct {
 	name    string
-	program func() ([]string, error) // builds it where needed; runtimes.Missing where a runtime is
+	program func() ([]string, error) // builds it where needed; runtimes.MissingError where a runtime is
 	// What the client itself cannot do.
 	noHeaders, noTimestamps, noEmptyValues, noIdempotence, noCooperative bool
 	noAdmin                                                              bool
@@ -51,7 +51,7 @@ var clients = []client{
 // missing. What it was asked for is told at the end of all tests.
 func needs(t *testing.T, what string, err error) {
 	t.Helper()
-	var missing runtimes.Missing
+	var missing runtimes.MissingError
 	asked.note(what, err)
 	switch {
 	case err == nil:

@@ -10,16 +10,16 @@ import (
 	"github.com/klamm-io/klamm/test/brokers"
 )
 
-// Missing says which runtime this machine lacks.
-type Missing string
+// MissingError says which runtime this machine lacks.
+type MissingError string
 
-func (m Missing) Error() string { return string(m) + " is missing" }
+func (m MissingError) Error() string { return string(m) + " is missing" }
 
-// Look returns a Missing where one of the commands is not on the path.
+// Look returns a MissingError where one of the commands is not on the path.
 func Look(names ...string) error {
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			return Missing(name)
+			return MissingError(name)
 		}
 	}
 	return nil
@@ -52,14 +52,14 @@ func Once(dir, lock string, install func() error) error {
 }
 
 // Python returns the interpreter of a virtual environment with the packages that
-// test/compat/clients/python/requirements.txt names, a Missing where this machine has
+// test/compat/clients/python/requirements.txt names, a MissingError where this machine has
 // no Python.
 var Python = sync.OnceValues(func() (string, error) {
 	if err := Look("python3"); err != nil {
 		return "", err
 	}
 	if exec.Command("python3", "-c", "import venv, ensurepip").Run() != nil {
-		return "", Missing("python3's venv")
+		return "", MissingError("python3's venv")
 	}
 	tree, err := brokers.Tree()
 	if err != nil {
