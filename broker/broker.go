@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,8 @@ type Broker struct {
 	enlist     *enlist.Coordinators // those of transactions on other nodes, nil where this is alone
 	producers  *producerIDs
 	cleaner    *log.Cleaner
+	assigning  sync.Mutex // held while it changes which replicas there are, or which log they have
+	relocated  *relocations
 	seen       *groupCluster // what the groups were last told of the cluster; of the quorum's turn
 	handler    *api.Handler
 	authorizer security.Authorizer
@@ -82,6 +85,7 @@ func New(c *config.Broker, deps Deps) (*Broker, error) {
 	b := &Broker{config: c, logger: deps.Logger, partitions: replica.NewSet()}
 	b.quotas = quota.New(quota.Windows{Num: c.QuotaWindows, Size: c.QuotaWindow})
 	b.metrics = metrics.New(&state{b}, deps.Version)
+	b.relocated = newRelocations(b)
 	if err := b.open(deps); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -153,7 +157,7 @@ func (b *Broker) handlerDeps(deps Deps) api.Deps {
 	return api.Deps{
 		Config: b.config, Controller: &controller.Controller{}, Partitions: b.partitions,
 		Sessions: fetchsession.New(b.config.MaxIncrementalFetchSessionSlots, sessionIdle),
-		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Quotas: b.quotas, Audit: b.audit, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(),
+		Groups:   b.groups, Txns: b.txns, TxnCoordinators: b.enlist, Markers: markers{b}, NewProducerID: b.producers.take, Authorizer: b.authorizer, Quotas: b.quotas, Audit: b.audit, Metrics: b.metrics, Logger: deps.Logger, Dirs: b.logDirs(), Relocations: b.relocated,
 	}
 }
 
@@ -324,6 +328,7 @@ func (b *Broker) runCoordinators(ctx context.Context, g *errgroup.Group) {
 		g.Go(func() error { return b.enlist.Run(ctx) })
 	}
 	g.Go(func() error { return b.partitions.Run(ctx) })
+	g.Go(func() error { return b.relocated.run(ctx) })
 }
 
 // waitFor returns when the broker is to stop, when a listener has failed, or when

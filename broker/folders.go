@@ -57,7 +57,32 @@ func (b *Broker) openFolders(fs disk.FS) error {
 			return err
 		}
 	}
+	if err := b.putAsideTwice(); err != nil {
+		return err
+	}
 	return b.formatFolders()
+}
+
+// putAsideTwice leaves each partition in one folder: a stop may come when a log that
+// moves is whole in both.
+func (b *Broker) putAsideTwice() error {
+	first := map[protocol.TopicPartition]*folder{}
+	for _, f := range b.folders {
+		for tp := range f.partitions {
+			other := first[tp]
+			if other == nil {
+				first[tp] = f
+				continue
+			}
+			aside, err := f.dir.PutAside(tp)
+			if err != nil {
+				return err
+			}
+			b.logger.Warn("a partition lies in two folders; putting one aside", "partition", tp.String(), "stays", other.path, "path", aside)
+			delete(f.partitions, tp)
+		}
+	}
+	return nil
 }
 
 // metadataFolder is the folder that holds the cluster's metadata.
@@ -213,6 +238,9 @@ func (b *Broker) folderOf(tp protocol.TopicPartition) (*folder, error) {
 		if f.dir == nil {
 			return nil, fmt.Errorf("it may lie in %s, which cannot be used: %w", f.path, f.failed)
 		}
+	}
+	if f := b.relocated.take(tp); f != nil {
+		return f, nil
 	}
 	return b.emptiest(), nil
 }

@@ -20,6 +20,8 @@ import (
 // metadataChanged makes the replicas what the metadata says. It runs before the
 // change is answered, one change at a time.
 func (b *Broker) metadataChanged(img *metadata.Image, d *metadata.Delta) {
+	b.assigning.Lock()
+	defer b.assigning.Unlock()
 	if b.node != nil {
 		b.node.metadataChanged(img, d)
 		return
@@ -77,16 +79,21 @@ func (b *Broker) deleteTopic(t *metadata.Topic) {
 
 // deleteReplica deletes the files of a replica that nobody finds any more.
 func (b *Broker) deleteReplica(p *replica.Partition) {
+	b.resign(p)
+	if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)
+	}
+	b.forgetFolder(p.TopicPartition)
+}
+
+// resign lets coordinators go of what a partition holds.
+func (b *Broker) resign(p *replica.Partition) {
 	switch p.Topic {
 	case offsetsTopic:
 		b.groups.Resign(p.Partition)
 	case txnTopic:
 		b.txns.Resign(p.Partition)
 	}
-	if err := p.Log().Dir().Delete(p.TopicPartition); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		b.logger.Error("the files of a deleted partition could not be removed", "partition", p.String(), "err", err)
-	}
-	b.forgetFolder(p.TopicPartition)
 }
 
 // forgetFolder notes that a partition lies in no folder.

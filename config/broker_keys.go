@@ -125,6 +125,7 @@ var brokerKeys = []key{
 	{name: "producer.id.expiration.ms", kind: Int, standard: "86400000", valid: atLeast(1), doc: "How long an idle producer is remembered."},
 	{name: "quota.window.num", kind: Int, standard: "11", valid: atLeast(1), doc: "Over how many windows the use of clients is measured that a quota counts for."},
 	{name: "quota.window.size.seconds", kind: Int, standard: "1", valid: atLeast(1), doc: "How long each of these windows is."},
+	{name: "replica.alter.log.dirs.io.max.bytes.per.second", kind: Long, standard: unthrottled, valid: atLeast(0), dynamic: true, atRunTime: true, doc: "How many bytes a second this broker copies at most from one folder of log.dirs to another."},
 	{name: "replica.fetch.backoff.ms", kind: Int, standard: "1000", valid: atLeast(0), cluster: true, doc: "How long a follower waits at most after errors before it asks a leader again."},
 	{name: "replica.fetch.max.bytes", kind: Int, standard: "1048576", valid: atLeast(0), cluster: true, doc: "How much of a partition a follower copies with one request, but for a larger batch."},
 	{name: "replica.fetch.min.bytes", kind: Int, standard: "1", valid: atLeast(0), cluster: true, doc: "How much a leader waits for before it answers a follower."},

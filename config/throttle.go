@@ -7,19 +7,25 @@ import (
 	"strings"
 )
 
-// ReplicationRates are how fast replicas that are slowed down may be copied, in bytes
-// a second (KIP-73); math.MaxInt64 for as fast as it goes.
-type ReplicationRates struct{ Leader, Follower int64 }
+// ReplicationRates are how fast replicas that are slowed down may be copied, and logs
+// from folder to folder, in bytes a second (KIP-73); math.MaxInt64 for as fast as it goes.
+type ReplicationRates struct{ Leader, Follower, LogDirs int64 }
+
+const (
+	leaderRate   = "leader.replication.throttled.rate"
+	followerRate = "follower.replication.throttled.rate"
+	logDirsRate  = "replica.alter.log.dirs.io.max.bytes.per.second"
+)
 
 // ReplicationRates resolves what was set at run time, for this broker over for all.
 func (b *Broker) ReplicationRates(everyBroker map[string]string) ReplicationRates {
 	at := &Broker{values: maps.Clone(b.values)}
-	for _, name := range []string{"leader.replication.throttled.rate", "follower.replication.throttled.rate"} {
+	for _, name := range []string{leaderRate, followerRate, logDirsRate} {
 		if v, set := everyBroker[name]; set {
 			at.values[name] = v
 		}
 	}
-	return ReplicationRates{Leader: at.int("leader.replication.throttled.rate"), Follower: at.int("follower.replication.throttled.rate")}
+	return ReplicationRates{Leader: at.int(leaderRate), Follower: at.int(followerRate), LogDirs: at.int(logDirsRate)}
 }
 
 // unthrottled is the rate of what is not slowed down.

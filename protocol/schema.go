@@ -333,6 +333,15 @@ var schemas = map[int16]schema{
 		}},
 		{name: "ValidateOnly", kind: fixed1, from: 0, to: 2},
 	}},
+	34: {name: "AlterReplicaLogDirs", from: 1, to: 2, flexible: 2, fields: []field{
+		{name: "Dirs", kind: array, of: object, from: 1, to: 2, fields: []field{
+			{name: "Dir", kind: text, from: 1, to: 2},
+			{name: "Topics", kind: array, of: object, from: 1, to: 2, fields: []field{
+				{name: "Topic", kind: text, from: 1, to: 2},
+				{name: "Partitions", kind: array, of: fixed4, from: 1, to: 2},
+			}},
+		}},
+	}},
 	35: {name: "DescribeLogDirs", from: 1, to: 5, flexible: 2, fields: []field{
 		{name: "Topics", kind: array, of: object, from: 1, to: 5, null: versions{1, 6}, fields: []field{
 			{name: "Topic", kind: text, from: 1, to: 5},

@@ -54,6 +54,7 @@ type Deps struct {
 	Metrics       *metrics.Metrics
 	Logger        *slog.Logger
 	Dirs          []LogDir // in the order of log.dirs
+	Relocations   Relocations
 
 	// Of a node that is one of several.
 	ClusterID   string
@@ -110,6 +111,7 @@ type Handler struct {
 	logger     *slog.Logger
 	dirs       []LogDir
 
+	relocations Relocations
 	clusterID   string
 	incarnation [16]byte
 	gate        *Gate
@@ -130,7 +132,7 @@ func New(d Deps) *Handler {
 	serving, stop := context.WithCancel(context.Background())
 	return &Handler{
 		config: d.Config, cluster: d.Cluster, quorum: d.Quorum, controller: d.Controller, partitions: d.Partitions, sessions: d.Sessions, followers: replica.NewSessions(),
-		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs,
+		groups: d.Groups, txns: d.Txns, markers: d.Markers, throttle: d.Throttle, newID: d.NewProducerID, authorizer: d.Authorizer, metrics: d.Metrics, logger: d.Logger, dirs: d.Dirs, relocations: d.Relocations,
 		clusterID: d.ClusterID, incarnation: d.Incarnation, gate: d.Gate, departures: d.Departures, active: d.Active, voter: d.Voter, elsewhere: d.TxnCoordinators,
 		quotas: d.Quotas, audit: d.Audit,
 		apis: clientAPIs, serving: serving, stop: stop,

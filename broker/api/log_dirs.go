@@ -80,5 +80,19 @@ func (h *Handler) partitionsIn(d LogDir, wanted map[protocol.TopicPartition]bool
 		t := &topics[len(topics)-1]
 		t.Partitions = append(t.Partitions, told)
 	}
+	for _, m := range h.relocations.Relocating(d.Dir) {
+		if wanted != nil && !wanted[m.TopicPartition] {
+			continue
+		}
+		told := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+		told.Partition, told.Size, told.OffsetLag, told.IsFuture = m.Partition, m.Size, m.Lag, true
+		at := slices.IndexFunc(topics, func(t kmsg.DescribeLogDirsResponseDirTopic) bool { return t.Topic == m.Topic })
+		if at < 0 {
+			t := kmsg.NewDescribeLogDirsResponseDirTopic()
+			t.Topic, at = m.Topic, len(topics)
+			topics = append(topics, t)
+		}
+		topics[at].Partitions = append(topics[at].Partitions, told)
+	}
 	return topics
 }

@@ -64,6 +64,7 @@ func init() {
 		int16(kmsg.DeleteACLs):                   serves(1, 3, (*Handler).deleteACLs),
 		int16(kmsg.DescribeConfigs):              serves(1, 4, (*Handler).describeConfigs),
 		int16(kmsg.AlterConfigs):                 serves(0, 2, (*Handler).alterConfigs),
+		int16(kmsg.AlterReplicaLogDirs):          serves(1, 2, (*Handler).alterReplicaLogDirs),
 		int16(kmsg.DescribeLogDirs):              serves(1, 5, (*Handler).describeLogDirs),
 		int16(kmsg.SASLAuthenticate):             serves(0, 2, (*Handler).saslAuthenticate),
 		int16(kmsg.CreatePartitions):             serves(0, 3, (*Handler).createPartitions),

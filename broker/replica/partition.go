@@ -126,6 +126,31 @@ func (p *Partition) ReadEnd(committedOnly bool) int64 {
 // leader; -1 before it does either.
 func (p *Partition) LeaderEpoch() int32 { return p.leaderEpoch.Load() }
 
+// Deleted reports whether this node has no replica of the partition any more, or has
+// another one in its place.
+func (p *Partition) Deleted() bool { return p.deleted.Load() }
+
+// Settle lets a leadership change nothing any more, so that another replica of this
+// node can go on in its leader epoch. It reports false where the controller may follow
+// a proposal of an ISR, of which that one would not know.
+func (p *Partition) Settle() bool {
+	lead := p.leading.Load()
+	if lead == nil {
+		return true
+	}
+	lead.mu.Lock()
+	defer lead.mu.Unlock()
+	lead.ended = lead.ended || lead.isr.proposal == nil
+	return lead.ended
+}
+
+// Resume takes over a high watermark from another replica of this node with the same
+// records. It is to be called before the partition leads or follows.
+func (p *Partition) Resume(highWatermark int64) {
+	p.highWatermark.Store(min(highWatermark, p.log.End()))
+	p.publish()
+}
+
 // Leads reports whether this node leads the partition.
 func (p *Partition) Leads() bool { return p.leading.Load() != nil }
 

@@ -19,9 +19,10 @@ func awayName(tp protocol.TopicPartition, why string) string {
 	return tp.Topic[:min(len(tp.Topic), longestName-len(suffix))] + suffix
 }
 
-// isAway reports whether a folder waits for its deletion.
+// isAway reports whether a folder waits for its deletion, or is one that nobody needs
+// after a stop.
 func isAway(name string) bool {
-	return strings.HasSuffix(name, "-delete") && strings.Contains(name, ".")
+	return (strings.HasSuffix(name, "-delete") || strings.HasSuffix(name, "-"+annexSuffix)) && strings.Contains(name, ".")
 }
 
 // parseFolderName reads the name of a partition's folder, "topic-0".
