@@ -7,7 +7,7 @@ SHELL         := bash
 .SHELLFLAGS   := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help build run cluster test unit compat chaos test-cluster race lint bench bench-wider bench-check bench-compaction fuzz clean
+.PHONY: help build run cluster test unit compat chaos test-cluster race mutation lint bench bench-wider bench-check bench-compaction fuzz clean
 
 help: ## say what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
@@ -35,6 +35,9 @@ chaos: ## kill -9 under load, full disks, damaged files, thousands of connection
 
 test-cluster: ## three nodes of which leaders and controllers are killed, paused and robbed of their disks; prints how long clients waited
 	$(GO) test -tags cluster -count=1 -timeout 30m -v ./test/cluster/...
+
+mutation: ## Klamm is broken on purpose in nine ways; says which tests notice
+	$(GO) run ./test/mutation
 
 race: ## the unit tests under the race detector
 	$(GO) test -race ./...

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/klamm-io/klamm/internal/breakage"
 	"github.com/klamm-io/klamm/protocol/record"
 )
 
@@ -149,6 +150,9 @@ func (f *following) truncate(leader EpochEnd) error {
 // truncateTo takes back all from offset on. Only after the election of a leader that
 // lacked committed records can that be below the high watermark.
 func (f *following) truncateTo(offset int64) error {
+	if breakage.Is(breakage.NoTruncation) {
+		return nil
+	}
 	p := f.partition
 	truncate := p.log.TruncateTo
 	if offset < p.log.Start() {

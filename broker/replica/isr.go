@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/klamm-io/klamm/internal/breakage"
 )
 
 // isr is what the leader of a partition knows of its followers, and what it
@@ -274,7 +276,7 @@ func (s *isr) advance(now time.Time) bool {
 	}
 	reached := s.committed
 	for id, f := range s.followers {
-		if f.end < reached && (s.mayBeInSync(id) || s.joining(id, f, now)) {
+		if f.end < reached && !breakage.Is(breakage.HighWatermark) && (s.mayBeInSync(id) || s.joining(id, f, now)) {
 			reached = f.end
 		}
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/klamm-io/klamm/broker/wait"
+	"github.com/klamm-io/klamm/internal/breakage"
 	"github.com/klamm-io/klamm/protocol"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -159,7 +160,7 @@ func (p *Partition) Leads() bool { return p.leading.Load() != nil }
 func (p *Partition) CheckEpoch(believed int32) error {
 	current := p.LeaderEpoch()
 	switch {
-	case believed < 0 || believed == current:
+	case believed < 0 || believed == current || breakage.Is(breakage.NoEpochFence):
 		return nil
 	case believed < current:
 		return fmt.Errorf("leader epoch %d of %s is past, it is %d: %w", believed, p, current, kerr.FencedLeaderEpoch)
@@ -233,6 +234,9 @@ func (p *Partition) WhenCommitted(leaderEpoch int32, offset int64, deadline time
 	lead := p.ledIn(leaderEpoch, done)
 	if lead == nil {
 		return
+	}
+	if breakage.Is(breakage.EarlyAck) {
+		offset = -1
 	}
 	lead.acks.When(offset, deadline, done)
 	p.waits.add(p, &p.waiting)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
+	"github.com/klamm-io/klamm/internal/breakage"
 )
 
 // storage is what raft reads: the entries since the newest snapshot, in memory,
@@ -117,7 +118,7 @@ func entryOf(index, term uint64, decision []byte, records []metadata.Record) (e 
 
 // setHard keeps votes and terms; that something was committed may be forgotten.
 func (st *storage) setHard(h *raftpb.HardState) error {
-	if h.GetTerm() != st.hard.GetTerm() || h.GetVote() != st.hard.GetVote() {
+	if (h.GetTerm() != st.hard.GetTerm() || h.GetVote() != st.hard.GetVote()) && !breakage.Is(breakage.ForgottenVote) {
 		if err := st.saveHard(h); err != nil {
 			return err
 		}

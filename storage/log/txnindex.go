@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/klamm-io/klamm/internal/breakage"
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
@@ -58,7 +59,7 @@ func decodeAbortedTxn(entry []byte) (abortedTxn, error) {
 // append adds a transaction that was aborted; one that was committed has no
 // entry. The markers' offsets grow.
 func (x *txnIndex) append(t completedTxn) {
-	if !t.Aborted {
+	if !t.Aborted || breakage.Is(breakage.ForgottenAbort) {
 		return
 	}
 	x.mu.Lock()
