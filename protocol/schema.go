@@ -621,5 +621,6 @@ var schemas = map[int16]schema{
 		{name: "Term", kind: fixed8, from: 0, to: 0},
 		{name: "MaxWaitMillis", kind: fixed4, from: 0, to: 0},
 		{name: "MaxBytes", kind: fixed4, from: 0, to: 0},
+		{name: "DirectoryID", kind: uuid, from: 0, to: 0},
 	}},
 }
