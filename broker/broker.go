@@ -32,6 +32,7 @@ import (
 	"github.com/klamm-io/klamm/coordinator/txn"
 	"github.com/klamm-io/klamm/security"
 	"github.com/klamm-io/klamm/security/audit"
+	"github.com/klamm-io/klamm/security/oauth"
 	"github.com/klamm-io/klamm/security/transport"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
@@ -74,6 +75,7 @@ type Broker struct {
 	metrics    *metrics.Metrics
 	listeners  []*listener.Listener
 	first      []security.ScramCredential   // with which the cluster begins, or began
+	tokenKeys  []*oauth.Keys                // by which tokens of clients are verified
 	secured    map[string]*transport.Source // by what the listeners of protocol SSL are secured, by name
 	http       net.Listener                 // nil for none
 	ready      atomic.Bool
@@ -266,6 +268,9 @@ func (b *Broker) Run(ctx context.Context) error {
 		if f.dir != nil {
 			inner.Go(func() error { return f.dir.Run(innerCtx) })
 		}
+	}
+	for _, keys := range b.tokenKeys {
+		inner.Go(func() error { return keys.Run(innerCtx) })
 	}
 	for _, s := range b.secured {
 		inner.Go(func() error { return s.Run(innerCtx) })

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/klamm-io/klamm/cluster/controller"
 	"github.com/klamm-io/klamm/config"
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/oauth"
 	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
@@ -28,7 +30,23 @@ func (b *Broker) mechanism(m config.Mechanism) sasl.Mechanism {
 	if hash, is := sasl.ParseMechanism(m.Name); is {
 		return sasl.NewScram(hash, b.credentials(hash))
 	}
+	if m.OAuth != nil {
+		return b.oauthBearer(m.OAuth)
+	}
 	return sasl.NewPlain(m.Users)
+}
+
+// oauthBearer verifies tokens by keys that are read while the broker runs.
+func (b *Broker) oauthBearer(o *config.OAuth) sasl.Mechanism {
+	keys := oauth.NewKeys(o.Keys, nil, b.logger)
+	b.tokenKeys = append(b.tokenKeys, keys)
+	verifier := oauth.NewVerifier(o.Tokens, keys)
+	return sasl.NewOAuthBearer(func(token string, now time.Time) (string, time.Time, error) {
+		if !keys.Known() {
+			return "", time.Time{}, sasl.ErrNotKnown
+		}
+		return verifier.Verify(token, now)
+	})
 }
 
 // credentials finds users' passwords in the cluster's metadata, and before there is

@@ -2,17 +2,26 @@ package broker
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	franzoauth "github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -314,5 +323,47 @@ func TestClusterWithScram(t *testing.T) {
 	c.await("three brokers take part", unfenced(3))
 	if _, err := kadm.NewClient(c.client(asScram("SCRAM-SHA-256", "node", "node-secret"))).CreateTopic(deadline(t), 3, 3, nil, "flights"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOAuthBearer: who has a token of the issuer is served until it expires, and no one
+// else.
+func TestOAuthBearer(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &private.PublicKey, KeyID: "k"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, jwks, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, disk.NewMemory(), "/data", "listeners=SASL_PLAINTEXT://127.0.0.1:0", "sasl.enabled.mechanisms=OAUTHBEARER", "connection.failed.authentication.delay.ms=10",
+		"sasl.oauthbearer.jwks.endpoint.url=file://"+file, "klamm.sasl.oauthbearer.allowed.urls=file://"+file, "sasl.oauthbearer.expected.audience=klamm")
+	as := func(audience string, left time.Duration) kgo.Opt {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: "k"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims := jwt.Claims{Subject: "alice", Audience: jwt.Audience{audience}, IssuedAt: jwt.NewNumericDate(time.Now()), Expiry: jwt.NewNumericDate(time.Now().Add(left))}
+		token, err := jwt.Signed(signer).Claims(claims).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kgo.SASL(franzoauth.Auth{Token: token}.AsMechanism())
+	}
+	if err := n.use(as("klamm", time.Hour)); err != nil {
+		t.Error(err)
+	}
+	for what, who := range map[string]kgo.Opt{"for others": as("web", time.Hour), "expired": as("klamm", -time.Hour)} {
+		if err := n.use(who); err == nil || !strings.Contains(err.Error(), "invalid_token") {
+			t.Errorf("a token %s: %v", what, err)
+		}
+	}
+	if log := n.log.String(); !strings.Contains(log, "token is expired") || strings.Contains(log, "eyJ") {
+		t.Error("the log: ", log)
 	}
 }

@@ -101,6 +101,7 @@ var otherwise = map[string]string{
 	"sasl.enabled.mechanisms":                  "not changed at run time",
 	"sasl.jaas.config":                         "not changed at run time",
 	"sasl.mechanism.inter.broker.protocol":     "not changed at run time",
+	"sasl.server.callback.handler.class":       "classes are not loaded",
 	"socket.send.buffer.bytes":                 "the default makes large fetches cheapest",
 	"ssl.key.password":                         "not changed at run time; its file is read anew when it changes",
 	"ssl.keystore.certificate.chain":           "not changed at run time; its file is read anew when it changes",

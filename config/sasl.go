@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/klamm-io/klamm/security"
+	"github.com/klamm-io/klamm/security/oauth"
 	"github.com/klamm-io/klamm/security/sasl"
 	"github.com/klamm-io/klamm/security/transport"
 )
@@ -28,7 +29,18 @@ type Mechanism struct {
 	Name      string
 	MaxReauth time.Duration               // 0: once is enough
 	Users     map[string]transport.Secret // of PLAIN: their passwords
+	OAuth     *OAuth                      // of OAUTHBEARER
 }
+
+// OAuth is how the tokens of OAUTHBEARER are verified.
+type OAuth struct {
+	Keys   oauth.KeysConfig
+	Tokens oauth.Config
+}
+
+// validatorClasses are Kafka's names for what verifies tokens here.
+var validatorClasses = oneOf("org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
+	"org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerValidatorCallbackHandler")
 
 // Login is as whom a node connects to others.
 type Login struct {
@@ -40,6 +52,7 @@ type Login struct {
 // mechanisms are those that are served, and the module of each.
 var mechanisms = map[string]string{
 	sasl.Plain:                    sasl.PlainModule,
+	sasl.OAuthBearer:              sasl.OAuthBearerModule,
 	security.ScramSHA256.String(): sasl.ScramModule,
 	security.ScramSHA512.String(): sasl.ScramModule,
 }
@@ -55,11 +68,15 @@ func ofListenerSASL(name string) *key {
 	if _, is := mechanisms[strings.ToUpper(mechanism)]; !is || mechanism != strings.ToLower(mechanism) {
 		return nil
 	}
-	switch rest {
-	case "sasl.jaas.config", "connections.max.reauth.ms":
+	if rest == "sasl.jaas.config" || rest == "connections.max.reauth.ms" || strings.ToUpper(mechanism) == sasl.OAuthBearer && isOAuth(rest) {
 		return brokerKeyByName[rest]
 	}
 	return nil
+}
+
+// isOAuth reports whether a key is one of how tokens are verified.
+func isOAuth(key string) bool {
+	return strings.HasPrefix(key, "sasl.oauthbearer.") || key == "sasl.server.callback.handler.class"
 }
 
 // jaasEntry is the form of sasl.jaas.config. What it has is secret, and stands in no
@@ -107,7 +124,44 @@ func (b *Broker) mechanism(listener, name string) (Mechanism, error) {
 		}
 		m.Users = entry.Users()
 	}
-	return m, nil
+	if name == sasl.OAuthBearer {
+		m.OAuth, err = b.oauth(listener)
+	}
+	return m, err
+}
+
+// oauth reads how tokens are verified at a listener.
+func (b *Broker) oauth(listener string) (*OAuth, error) {
+	of := func(key string) string { return b.ofMechanism(listener, sasl.OAuthBearer, key) }
+	ms := func(key string) time.Duration { return milliseconds(number(of(key))) }
+	o := &OAuth{
+		Keys: oauth.KeysConfig{
+			URL: of("sasl.oauthbearer.jwks.endpoint.url"), Allowed: splitList(b.value("klamm.sasl.oauthbearer.allowed.urls")),
+			Refresh: ms("sasl.oauthbearer.jwks.endpoint.refresh.ms"),
+			Backoff: ms("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms"), MaxBackoff: ms("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms"),
+		},
+		Tokens: oauth.Config{
+			Audience: splitList(of("sasl.oauthbearer.expected.audience")), Issuer: of("sasl.oauthbearer.expected.issuer"),
+			Skew: units(number(of("sasl.oauthbearer.clock.skew.seconds")), time.Second), SubClaim: of("sasl.oauthbearer.sub.claim.name"),
+		},
+	}
+	if o.Keys.URL == "" {
+		return nil, fmt.Errorf("listeners: %s has the mechanism OAUTHBEARER and nothing to verify tokens by: name the keys of who issues them in sasl.oauthbearer.jwks.endpoint.url; "+
+			"tokens without a signature are not taken", listener)
+	}
+	if err := o.Keys.Check(); err != nil {
+		return nil, fmt.Errorf("sasl.oauthbearer.jwks.endpoint.url: %w", err)
+	}
+	return o, nil
+}
+
+// ofMechanism is what is set for a mechanism at a listener, or for the listener, or for
+// all.
+func (b *Broker) ofMechanism(listener, mechanism, key string) string {
+	if v, set := b.values[ofListener(listener, strings.ToLower(mechanism)+"."+key)]; set {
+		return v
+	}
+	return b.ofListener(listener, key)
 }
 
 // number is a value that has passed its key's check.
@@ -119,11 +173,7 @@ func number(value string) int64 {
 // maxReauth is connections.max.reauth.ms for a mechanism at a listener, or for the
 // listener, or for all.
 func (b *Broker) maxReauth(listener, mechanism string) int64 {
-	const key = "connections.max.reauth.ms"
-	if v, set := b.values[ofListener(listener, strings.ToLower(mechanism)+"."+key)]; set {
-		return max(number(v), 0)
-	}
-	return max(number(b.ofListener(listener, key)), 0)
+	return max(number(b.ofMechanism(listener, mechanism, "connections.max.reauth.ms")), 0)
 }
 
 func entryKey(listener, mechanism string) string {
@@ -188,6 +238,9 @@ func (b *Broker) fillLogin(listener, key string) error {
 	name := b.value(key)
 	if has(b.bound, listener) && !slices.ContainsFunc(s.Mechanisms, func(m Mechanism) bool { return m.Name == name }) {
 		return fmt.Errorf("%s is %s, which is not one of sasl.enabled.mechanisms at the listener %s", key, name, listener)
+	}
+	if name == sasl.OAuthBearer {
+		return fmt.Errorf("%s: nodes have no tokens: they connect to each other by PLAIN or SCRAM", key)
 	}
 	entry, err := b.entry(listener, name)
 	if err != nil {

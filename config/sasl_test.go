@@ -47,7 +47,7 @@ func TestSASLRefused(t *testing.T) {
 		base []string
 		sets []string
 	}{
-		{"GSSAPI at the listener SASL_PLAINTEXT is not served; there is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", out, []string{"sasl.enabled.mechanisms=GSSAPI"}},
+		{"GSSAPI at the listener SASL_PLAINTEXT is not served; there is OAUTHBEARER, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", out, []string{"sasl.enabled.mechanisms=GSSAPI"}},
 		{"has none for the listener", out, []string{"sasl.enabled.mechanisms="}},
 		{"has the mechanism PLAIN and no users: name them in listener.name.sasl_plaintext.plain.sasl.jaas.config", out, nil},
 		{"name the listener and the mechanism that it is for, as in listener.name.name.plain.sasl.jaas.config", out, []string{jaas + plainUsers, "sasl.jaas.config=" + plainUsers}},
@@ -57,6 +57,10 @@ func TestSASLRefused(t *testing.T) {
 		{"does not end in a semicolon", out, []string{jaas + sasl.PlainModule + ` required user_a="swordfish"`}},
 		{"only one module is taken", out, []string{jaas + plainUsers + plainUsers}},
 		{"not required, requisite, sufficient or optional", out, []string{jaas + sasl.PlainModule + ` perhaps user_a="swordfish";`}},
+		{"tokens without a signature are not taken", out, []string{"sasl.enabled.mechanisms=OAUTHBEARER"}},
+		{"http://a/keys is neither https://… nor file:///…", out, []string{"sasl.enabled.mechanisms=OAUTHBEARER", "sasl.oauthbearer.jwks.endpoint.url=http://a/keys"}},
+		{"add it to klamm.sasl.oauthbearer.allowed.urls", out, []string{"sasl.enabled.mechanisms=OAUTHBEARER", "sasl.oauthbearer.jwks.endpoint.url=https://a/keys", "klamm.sasl.oauthbearer.allowed.urls=https://a"}},
+		{"for configuration sasl.server.callback.handler.class", out, []string{"listener.name.a.oauthbearer.sasl.server.callback.handler.class=a.B"}},
 		{"sasl.mechanism.inter.broker.protocol is GSSAPI, which is not one of", node, nil},
 		{"nodes reach each other by the listener CONTROLLER, which asks nobody who he is", node, []string{"sasl.mechanism.inter.broker.protocol=PLAIN"}},
 		{`want username="NAME" password="PASSWORD"`, node, []string{"sasl.mechanism.inter.broker.protocol=PLAIN", jaas + sasl.PlainModule + ` required user_a="swordfish";`}},

@@ -24,6 +24,7 @@ func (h *Handler) describeScramCredentials(r *listener.Request, req *kmsg.Descri
 		r.ReplyMsg(resp)
 		return
 	}
+	resp.ErrorMessage = kmsg.StringPtr("")
 	known := scramUsers(h.image())
 	asked := map[string]int{}
 	var names []string
@@ -67,7 +68,8 @@ func describedUser(name string, credentials []describedCredential, twice bool) k
 	case len(credentials) == 0:
 		err = fmt.Errorf("Attempt to describe a user credential that does not exist: %s: %w", name, kerr.ResourceNotFound)
 	default:
-		told.CredentialInfos = credentials
+		told.ErrorMessage, told.CredentialInfos = kmsg.StringPtr(""), credentials
+		return told
 	}
 	told.ErrorCode, told.ErrorMessage = errorCode(err), protocol.ErrorMessage(err)
 	return told

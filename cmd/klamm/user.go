@@ -83,7 +83,7 @@ func newUserListCommand(env *environment) *cobra.Command {
 func newUserPasswordCommand(env *environment, use, short, long string, adds bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use + " NAME", Short: short, Long: long, Args: arguments(1, 1),
-		Example: fmt.Sprintf("  klamm user %[1]s alice --new-password-file alice.txt\n  klamm user %[1]s alice --new-password-file - < alice.txt", use),
+		Example: fmt.Sprintf("  klamm user %[1]s alice --new-password-file alice.txt\n  klamm user %[1]s alice --new-password-file - --mechanism SCRAM-SHA-512", use),
 	}
 	standard, meaning := "", "only for the mechanism"
 	if adds {

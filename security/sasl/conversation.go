@@ -128,7 +128,8 @@ func (c *Conversation) step(token []byte, now time.Time) (reply []byte, done *Pr
 // told is an error in the words that the client may hear, with the code.
 func (c *Conversation) told(err error) error {
 	var refusal Refusal
-	if errors.Is(err, ErrNotKnown) {
+	var known *failure
+	if errors.Is(err, ErrNotKnown) || errors.As(err, &known) {
 		return err
 	}
 	if errors.As(err, &refusal) {

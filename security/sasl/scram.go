@@ -23,7 +23,7 @@ var scramHashes = map[security.ScramMechanism]scram.HashGeneratorFcn{
 }
 
 // ErrNotKnown says that it is not known yet who there is. The client is to ask again.
-var ErrNotKnown = errors.New("the cluster's users are not known here yet")
+var ErrNotKnown = errors.New("who there is, is not known here yet")
 
 // Lookup finds what is kept of a user's password. Where nothing is, it returns nil, or
 // [ErrNotKnown] where there may be something.
