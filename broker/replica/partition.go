@@ -17,8 +17,9 @@
 // Locks. A partition's role lock is held while its term changes, and while a
 // follower changes its log; a leader appends without it, because the log refuses
 // what comes from a past epoch. Below it come the log's. A leadership's mutex is
-// held while it decides, and nothing is called under it. Requests on different
-// partitions never meet.
+// held while it decides, and nothing is called under it; nor under that of what has
+// moved, which any of the others may be held for. Requests on different partitions
+// never meet, but where they tell the sessions of followers that they moved.
 //
 // Goroutines: the one in [Set.Run]; [Replicator.Run], and under it one for each
 // node that leads partitions which this one follows.
