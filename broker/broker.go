@@ -210,7 +210,7 @@ func (b *Broker) bind() error {
 	budget := listener.NewBudget(c.RequestMemoryBytes)
 	b.metrics.RequestMemory(budget.Used)
 	if c.Roles.Broker || !c.Roles.Set {
-		if err := b.listen(c.Listeners, b.handler, budget, pace{b.quotas}); err != nil {
+		if err := b.listen(c.Listeners, b.handler, budget, b.newPace()); err != nil {
 			return err
 		}
 	}
@@ -236,7 +236,7 @@ func (b *Broker) listen(endpoints []config.Endpoint, handler *api.Handler, budge
 	for _, e := range endpoints {
 		l, err := listener.Listen(listener.Config{
 			Name: e.Listener, Addr: e.Address(), MaxRequestBytes: c.SocketRequestMaxBytes, IdleTimeout: c.ConnectionsMaxIdle,
-			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP, SendBufferBytes: max(0, c.SocketSendBufferBytes),
+			MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP, MaxConnectionsOf: c.MaxConnectionsOf, SendBufferBytes: max(0, c.SocketSendBufferBytes),
 		}, listener.Deps{Handler: handler, Budget: budget, Logger: b.logger, Metrics: b.metrics.Listener(e.Listener), TLS: b.tlsOf(e.Listener), SASL: b.saslOf(e.Listener), Pace: paced, Known: b.known})
 		if err != nil {
 			return err

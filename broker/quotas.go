@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"time"
 
 	"github.com/klamm-io/klamm/broker/metrics"
@@ -20,10 +21,26 @@ func (b *Broker) followQuotas() {
 }
 
 // pace is the [listener.Pace] of the listeners that clients come to.
-type pace struct{ quotas *quota.Clients }
+type pace struct {
+	quotas *quota.Clients
+	all    *quota.Pace // nil: they may connect as often as they like
+}
 
-// Wait never has anybody wait.
-func (p pace) Wait(string) time.Duration { return 0 }
+func (b *Broker) newPace() pace {
+	p := pace{quotas: b.quotas}
+	if rate := b.config.ConnectionRate; rate < math.MaxInt32 {
+		p.all = quota.NewPace(quota.Windows{Num: b.config.QuotaWindows, Size: b.config.QuotaWindow}, float64(rate))
+	}
+	return p
+}
+
+// Wait holds max.connection.creation.rate.
+func (p pace) Wait(string) time.Duration {
+	if p.all == nil {
+		return 0
+	}
+	return p.all.Take(time.Now())
+}
 
 // CloseAfter holds the quotas of addresses.
 func (p pace) CloseAfter(host string) time.Duration {

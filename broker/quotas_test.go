@@ -236,6 +236,34 @@ func TestConnectionQuota(t *testing.T) {
 	}
 }
 
+// TestConnectionLimits: all clients together connect no more often than they may, and an
+// address that has a limit of its own has that.
+func TestConnectionLimits(t *testing.T) {
+	t.Parallel()
+	n := start(t, disk.OS, t.TempDir(), "quota.window.num=2", "max.connection.creation.rate=10", "max.connections.per.ip.overrides=127.0.0.8:1")
+	began := time.Now()
+	for range 20 {
+		askOn[*kmsg.ApiVersionsResponse](t, n.dial(), kmsg.NewPtrApiVersionsRequest())
+	}
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("20 connections at 10 a second took %s", took)
+	}
+	first, err := wire.DialFrom("127.0.0.8", n.addr)
+	if err != nil {
+		t.Skip("this system has no second address of its own:", err)
+	}
+	defer first.Close()
+	askOn[*kmsg.ApiVersionsResponse](t, first, kmsg.NewPtrApiVersionsRequest())
+	second, err := wire.DialFrom("127.0.0.8", n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := second.RoundTrip(kmsg.NewPtrApiVersionsRequest()); err == nil {
+		t.Error("a second connection is served")
+	}
+}
+
 // TestQuotasStay: they are there after a restart.
 func TestQuotasStay(t *testing.T) {
 	t.Parallel()

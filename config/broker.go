@@ -61,7 +61,9 @@ type Broker struct {
 
 	MaxConnections        int
 	MaxConnectionsPerIP   int
-	ConnectionsMaxIdle    time.Duration // 0: for ever
+	MaxConnectionsOf      map[string]int // in place of MaxConnectionsPerIP, by address
+	ConnectionRate        int            // connections a second; math.MaxInt32: no bound
+	ConnectionsMaxIdle    time.Duration  // 0: for ever
 	SocketRequestMaxBytes int
 	SocketSendBufferBytes int // -1: as the system has it
 	RequestMemoryBytes    int64
@@ -225,6 +227,8 @@ func (b *Broker) joinNames(name, old string) error {
 func (b *Broker) fillLimits() {
 	b.MaxConnections = int(b.int("max.connections"))
 	b.MaxConnectionsPerIP = int(b.int("max.connections.per.ip"))
+	b.MaxConnectionsOf, _ = parseAddressLimits(b.value("max.connections.per.ip.overrides"))
+	b.ConnectionRate = int(b.int("max.connection.creation.rate"))
 	b.ConnectionsMaxIdle = max(0, b.ms("connections.max.idle.ms"))
 	b.SocketRequestMaxBytes = int(b.int("socket.request.max.bytes"))
 	b.QuotaWindows = int(b.int("quota.window.num"))

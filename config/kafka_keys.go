@@ -75,8 +75,6 @@ var unusedKeys = map[string]string{
 	"kafka.metrics.reporters":                                "",
 	"log.dir.failure.timeout.ms":                             "30000",
 	"log.flush.start.offset.checkpoint.interval.ms":          "60000",
-	"max.connection.creation.rate":                           "2147483647",
-	"max.connections.per.ip.overrides":                       "",
 	"metadata.log.max.record.bytes.between.snapshots":        "20971520",
 	"metadata.log.max.snapshot.interval.ms":                  "3600000",
 	"metadata.log.segment.bytes":                             "1073741824",

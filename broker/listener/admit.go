@@ -83,7 +83,8 @@ func (l *Listener) enlist(socket net.Conn, host string) (c *Conn, refused string
 	if over(len(l.conns), l.config.MaxConnections) {
 		return nil, "connections"
 	}
-	if over(l.perIP[host], l.config.MaxConnectionsPerIP) {
+	limit, own := l.config.MaxConnectionsOf[host]
+	if own && l.perIP[host] >= limit || !own && over(l.perIP[host], l.config.MaxConnectionsPerIP) {
 		return nil, "connections_per_ip"
 	}
 	c = newConn(l, socket, host)

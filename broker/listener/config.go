@@ -27,6 +27,8 @@ type Config struct {
 	// MaxConnections bounds the open connections, those of one address
 	// MaxConnectionsPerIP; no bound.
 	MaxConnections, MaxConnectionsPerIP int
+	// MaxConnectionsOf counts in place of MaxConnectionsPerIP, by address; 0 is none.
+	MaxConnectionsOf map[string]int
 
 	// SendBufferBytes is how much of its answers the kernel takes that a client has not
 	// read yet; 0 leaves that to the system, which takes up to some MiB. What a client on

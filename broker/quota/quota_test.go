@@ -275,3 +275,16 @@ func BenchmarkUse(b *testing.B) {
 		c.Use(Produce, "alice", "client-1", 1000, now)
 	}
 }
+
+// TestPace: who waits as long as he is told goes at the pace.
+func TestPace(t *testing.T) {
+	p := NewPace(elevenSeconds, 50)
+	now, taken := start, 0
+	for now.Sub(start) < time.Minute {
+		now = now.Add(p.Take(now)).Add(time.Millisecond)
+		taken++
+	}
+	if taken < 2400 || taken > 4200 {
+		t.Errorf("%d in a minute at 50 a second", taken)
+	}
+}
