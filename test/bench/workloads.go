@@ -94,20 +94,20 @@ func (w workload) produces(p load.Producing) workload {
 	return w
 }
 
-// plain is the load of w as producing makes it, to be changed.
-func (w workload) plain(connections int) load.Producing {
-	return load.Producing{Topic: w.topic, Partitions: w.partitions, Batch: w.batch(), Connections: connections, InFlight: 5}
+// plain is the load of w by four connections, to be changed.
+func (w workload) plain() load.Producing {
+	return load.Producing{Topic: w.topic, Partitions: w.partitions, Batch: w.batch(), Connections: 4, InFlight: 5}
 }
 
 // encoded has w's batches in a codec. Their bytes count as they are sent.
 func encoded(codec compress.Codec, w workload) workload {
-	p := w.plain(4)
+	p := w.plain()
 	p.Batch = load.Encoded(w.records, w.size, codec)
 	return w.produces(p)
 }
 
 func acknowledged(acks int16, w workload) workload {
-	p := w.plain(4)
+	p := w.plain()
 	p.Acks = acks
 	return w.produces(p)
 }
@@ -115,7 +115,7 @@ func acknowledged(acks int16, w workload) workload {
 // roundRobin sends to each of many partitions in turn, by few connections.
 func roundRobin(partitions int32, name, topic string) workload {
 	w := producingTo(partitions, name, topic, 600, 100, 4, 0, throughput, cpuOfByte)
-	p := w.plain(4)
+	p := w.plain()
 	p.InTurn = true
 	return w.produces(p)
 }
@@ -131,7 +131,7 @@ func crowded(connections int, w workload) workload {
 // draining reads from the start of what is produced meanwhile. Both count.
 func draining(name, topic string) workload {
 	w := fetching(name, topic, 600, 100, 64<<20, 1<<20, throughput, cpuOfByte)
-	produce := w.plain(4)
+	produce := w.plain()
 	w.run = func(length time.Duration, leaders ...string) (load.Result, error) {
 		var produced, read load.Result
 		var g errgroup.Group

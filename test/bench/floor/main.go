@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,10 +31,8 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "where to listen")
 	dir := flag.String("dir", "", "folder of the files")
 	flag.Parse()
-	if err := serve(*addr, *dir); err != nil {
-		fmt.Fprintln(os.Stderr, "floor:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "floor:", serve(*addr, *dir)) // it serves until it is killed
+	os.Exit(1)
 }
 
 const (
@@ -63,8 +62,8 @@ func serve(addr, dir string) error {
 		}
 		go func() {
 			defer socket.Close()
-			c := client{socket: socket.(*net.TCPConn), name: filepath.Join(dir, fmt.Sprint("produced-", n)), fill: fill}
-			if err := c.serve(); err != nil && !errors.Is(err, io.EOF) {
+			c := client{socket: socket.(*net.TCPConn), name: filepath.Join(dir, "produced-"+strconv.Itoa(n)), fill: fill}
+			if err := c.serve(); !errors.Is(err, io.EOF) {
 				fmt.Fprintln(os.Stderr, "floor:", err)
 			}
 		}()
@@ -165,15 +164,15 @@ func (c *client) begin() (err error) {
 	rt := kmsg.NewProduceResponseTopic()
 	rt.Topic, rt.Partitions = t.Topic, []kmsg.ProduceResponseTopicPartition{kmsg.NewProduceResponseTopicPartition()}
 	resp.Topics = append(resp.Topics, rt)
-	c.answer = resp.AppendTo(append(make([]byte, 4), head(h.CorrelationID, true)...))
+	c.answer = resp.AppendTo(head(h.CorrelationID, true))
 	binary.BigEndian.PutUint32(c.answer, uint32(len(c.answer)-4))
 	c.file, err = os.Create(c.name)
 	return err
 }
 
-// head is the header of a response.
+// head is the header of a response, after room for its length.
 func head(correlation int32, flexible bool) []byte {
-	h := binary.BigEndian.AppendUint32(nil, uint32(correlation))
+	h := binary.BigEndian.AppendUint64(nil, uint64(uint32(correlation)))
 	if flexible {
 		h = append(h, 0)
 	}
@@ -242,7 +241,7 @@ func (f *filled) head(req *kmsg.FetchRequest, correlation int32, size int64) []b
 	rt.Topic, rp.HighWatermark = req.Topics[0].Topic, f.size/f.batch*f.records
 	rt.Partitions = append(rt.Partitions, rp)
 	resp.Topics = append(resp.Topics, rt)
-	frame := resp.AppendTo(append(make([]byte, 4), head(correlation, false)...))
+	frame := resp.AppendTo(head(correlation, false))
 	binary.BigEndian.PutUint32(frame[len(frame)-4:], uint32(size)) // the records' length, which comes last at version 11
 	binary.BigEndian.PutUint32(frame, uint32(int64(len(frame)-4)+size))
 	return frame
