@@ -36,7 +36,7 @@ chaos: ## kill -9 under load, full disks, damaged files, thousands of connection
 test-cluster: ## three nodes of which leaders and controllers are killed, paused and robbed of their disks; prints how long clients waited
 	$(GO) test -tags cluster -count=1 -timeout 30m -v ./test/cluster/...
 
-mutation: ## Klamm is broken on purpose in nine ways; says which tests notice
+mutation: ## Klamm is broken on purpose in ten ways; says which tests notice
 	$(GO) run ./test/mutation
 
 race: ## the unit tests under the race detector

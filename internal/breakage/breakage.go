@@ -17,5 +17,6 @@ const (
 	UnverifiedCopy Kind = "unverified-copy" // a follower takes records without looking at their checksums
 	NoTruncation   Kind = "no-truncation"   // a follower keeps what its leader does not have
 	ForgottenVote  Kind = "forgotten-vote"  // a voter does not write down whom it voted for
+	BelievedIndex  Kind = "believed-index"  // an index entry is followed without a look at where it leads
 	UncheckedStart Kind = "unchecked-start" // the checksum of a checkpoint is not looked at
 )

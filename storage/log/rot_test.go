@@ -212,3 +212,55 @@ func startingAt(t *testing.T, batches []record.Batch, start int64) told {
 	}
 	return tellFrom(t, l, batches, start)
 }
+
+// An index that names other offsets than those of the batches that it leads to hides no
+// record, even before the scrub has looked at it.
+func TestIndexThatLeadsAstray(t *testing.T) {
+	h := newHistory(t)
+	h.dense = true
+	rng := rand.New(rand.NewPCG(1, 8))
+	for range 40 {
+		h.grow(rng.IntN)
+	}
+	whole, _ := writtenHistory(t, h, 0, rand.New(rand.NewPCG(2, 8)))
+	for _, s := range indexesOf(t, whole) {
+		raw, err := whole.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := range 8 * len(raw) {
+			if bit/8%offsetEntryWidth != offsetEntryWidth/2-1 { // the lowest byte of each offset
+				continue
+			}
+			m := whole.Kill()
+			changed := slices.Clone(raw)
+			changed[bit/8] ^= 1 << (bit % 8)
+			if err := disk.WriteFileAtomic(m, s, changed); err != nil {
+				t.Fatal(err)
+			}
+			d := openTestDir(t, m, "data")
+			l := openTestLog(t, d, smallSegments())
+			for _, b := range h.batches {
+				if got := readBatchAt(t, l, b.BaseOffset()); got == nil || got.BaseOffset() != b.BaseOffset() {
+					t.Fatalf("%s with bit %d turned over hides offset %d", s, bit, b.BaseOffset())
+				}
+			}
+		}
+	}
+}
+
+// indexesOf are the offset indexes of the log on a disk.
+func indexesOf(t *testing.T, m *disk.Memory) (names []string) {
+	t.Helper()
+	folder := filepath.Join("data", testPartition.String())
+	entries, err := m.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".index") {
+			names = append(names, filepath.Join(folder, e.Name()))
+		}
+	}
+	return names
+}

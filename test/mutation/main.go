@@ -24,6 +24,7 @@ var trials = []struct {
 }{
 	{breakage.NoFlush, "./storage/log"},
 	{breakage.ForgottenAbort, "./storage/log"},
+	{breakage.BelievedIndex, "./storage/log"},
 	{breakage.UncheckedStart, "./storage/log"},
 	{breakage.UnverifiedCopy, "./storage/log"},
 	{breakage.EarlyAck, "./broker/replica"},
