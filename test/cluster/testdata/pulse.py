@@ -10,10 +10,11 @@ from confluent_kafka import Producer
 PERIOD = 0.01  # s
 
 bootstrap, topic, partition = sys.argv[1], sys.argv[2], int(sys.argv[3])
-# As it comes it waits 60 s for the answer of a node that hangs, and 5 minutes at most for a record.
+# As it comes it waits 60 s for the answer of a node that hangs, 5 minutes at most for a record, and up to 10 s before it
+# connects again to a node that was away a moment ago and may lead by now.
 producer = Producer({
     "bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 0, "message.timeout.ms": 0,
-    "socket.timeout.ms": 1000,
+    "socket.timeout.ms": 1000, "reconnect.backoff.max.ms": 200,
 })
 failures = []
 
