@@ -26,6 +26,7 @@ import (
 // Repair is what a replica's next step towards a sound log takes.
 type Repair int
 
+// The steps, and where there is none to take.
 const (
 	Sound    Repair = iota // it is sound, and counts
 	Leave                  // the controller is to be told that it is damaged
