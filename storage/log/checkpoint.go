@@ -74,9 +74,9 @@ func writeOffsetCheckpoint(fsys disk.FS, path string, c offsetCheckpoint) error 
 	partitions := slices.SortedFunc(maps.Keys(c), func(a, b protocol.TopicPartition) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
-	lines := make([]string, len(partitions))
-	for i, tp := range partitions {
-		lines[i] = fmt.Sprintf("%s %d %d", tp.Topic, tp.Partition, c[tp])
+	lines := make([]string, 0, len(partitions)+1)
+	for _, tp := range partitions {
+		lines = append(lines, fmt.Sprintf("%s %d %d", tp.Topic, tp.Partition, c[tp]))
 	}
 	if len(lines) > 0 {
 		all := strings.Join(lines, "\n") + "\n"
