@@ -1,8 +1,9 @@
 package api
 
 import (
-	"fmt"
+	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -81,7 +82,7 @@ func addNames(e *audit.Event, kind string, f reflect.Value) bool {
 	case reflect.String:
 		e.Add(kind, f.String())
 	case reflect.Int32:
-		e.Add(kind, fmt.Sprint(f.Int()))
+		e.Add(kind, strconv.FormatInt(f.Int(), 10))
 	case reflect.Pointer:
 		if f.Type().Elem().Kind() != reflect.String {
 			return false
@@ -105,10 +106,10 @@ func addNames(e *audit.Event, kind string, f reflect.Value) bool {
 // firstError is the first error that an answer has, wherever in it; empty for none.
 func firstError(v reflect.Value) string {
 	if code := v.FieldByName("ErrorCode"); code.IsValid() && code.Int() != 0 {
-		if err := (*kerr.Error)(nil); asKafkaError(int16(code.Int()), &err) {
+		if err := (*kerr.Error)(nil); errors.As(kerr.ErrorForCode(int16(code.Int())), &err) {
 			return err.Message
 		}
-		return fmt.Sprint("error ", code.Int())
+		return "error " + strconv.FormatInt(code.Int(), 10)
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)
@@ -122,12 +123,6 @@ func firstError(v reflect.Value) string {
 		}
 	}
 	return ""
-}
-
-func asKafkaError(code int16, to **kerr.Error) bool {
-	err, is := kerr.ErrorForCode(code).(*kerr.Error)
-	*to = err
-	return is
 }
 
 // noteDenial collects what the client of r has no right to. It is called on the goroutine

@@ -56,8 +56,8 @@ func (r *rate) measure(w Windows, now time.Time) (perSecond float64, over time.D
 		}
 	}
 	over = now.Sub(oldest)
-	if missing := time.Duration(w.Num-1) - over/w.Size; missing > 0 {
-		over += missing * w.Size
+	if missing := int64(w.Num-1) - int64(over/w.Size); missing > 0 {
+		over += time.Duration(missing) * w.Size
 	}
 	over = max(over, time.Millisecond)
 	return sum / over.Seconds(), over

@@ -86,7 +86,7 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e metadata.Q
 	case e == metadata.QuotaEntity{}:
 		return e, refuse(kerr.InvalidRequest, "Invalid empty client quota entity")
 	case e.IP.Is && (e.User.Is || e.ClientID.Is):
-		return e, refuse(kerr.InvalidRequest, "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId")
+		return e, refuse(kerr.InvalidRequest, "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId") //nolint:misspell // as Kafka spells it
 	}
 	if e.IP.Name != "" {
 		address, err := netip.ParseAddr(e.IP.Name)

@@ -63,8 +63,8 @@ func TestNoPasswords(t *testing.T) {
 		"":                              "line 1: want the version 0",
 		"0\n2\nx":                       "line 2: want how many passwords follow, which is 1",
 		"0\n1\nx":                       "line 3: want a mechanism",
-		"0\n1\nPLAIN 1 a a a n":         "line 3: the mechanism or the iterations are none",
-		"0\n1\nSCRAM-SHA-256 1 a a a n": "line 3: the salt or a key is not base64",
+		"0\n1\nPLAIN 1 a b c n":         "line 3: the mechanism or the iterations are none",
+		"0\n1\nSCRAM-SHA-256 1 a b c n": "line 3: the salt or a key is not base64",
 	} {
 		if _, err := parseCredentials(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

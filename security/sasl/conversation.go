@@ -80,7 +80,7 @@ func (c *Conversation) Handshake(version int16, mechanism string, now time.Time)
 	if c.again {
 		c.resumed = now
 		if offer.Name() != c.offer.Name() {
-			c.wrong = Refusal(fmt.Sprintf("SASL mechanism '%s' requested by client is not supported for re-authentication of mechanism '%s'", offer.Name(), c.offer.Name()))
+			c.wrong = RefusalError(fmt.Sprintf("SASL mechanism '%s' requested by client is not supported for re-authentication of mechanism '%s'", offer.Name(), c.offer.Name()))
 		}
 	}
 	c.offer, c.exchange, c.state = offer, offer.Begin(), proving
@@ -120,14 +120,14 @@ func (c *Conversation) step(token []byte, now time.Time) (reply []byte, done *Pr
 	}
 	reply, done, err = c.exchange.Step(token, now)
 	if err == nil && done != nil && c.again && done.Principal != c.proof.Principal {
-		return nil, nil, Refusal(fmt.Sprintf("Cannot change principals during re-authentication from %s: %s", c.proof.Principal, done.Principal))
+		return nil, nil, RefusalError(fmt.Sprintf("Cannot change principals during re-authentication from %s: %s", c.proof.Principal, done.Principal))
 	}
 	return reply, done, err
 }
 
 // told is an error in the words that the client may hear, with the code.
 func (c *Conversation) told(err error) error {
-	var refusal Refusal
+	var refusal RefusalError
 	var known *failure
 	if errors.Is(err, ErrNotKnown) || errors.As(err, &known) {
 		return err

@@ -76,7 +76,7 @@ func (r *jaasReader) fail(format string, args ...any) {
 func (r *jaasReader) skip() {
 	for {
 		r.left = strings.TrimLeft(r.left, " \t\r\n\f")
-		end := ""
+		var end string
 		switch {
 		case strings.HasPrefix(r.left, "//"):
 			end = "\n"

@@ -54,11 +54,11 @@ func (e *bearerExchange) Step(message []byte, now time.Time) ([]byte, *Proof, er
 	case errors.Is(err, ErrNotKnown):
 		return nil, nil, err
 	case err != nil:
-		e.failed = err
-		return []byte(invalidToken), nil, nil
+		e.failed = err                        // the client hears of it first, and answers
+		return []byte(invalidToken), nil, nil //nolint:nilerr // see above
 	}
 	if as != "" && as != user {
-		return nil, nil, Refusal("Authentication failed: Client requested an authorization id that is different from the token's principal name")
+		return nil, nil, RefusalError("Authentication failed: Client requested an authorization id that is different from the token's principal name")
 	}
 	return []byte{}, &Proof{Principal: security.Principal{Type: security.Anonymous.Type, Name: user}, Until: until}, nil
 }

@@ -57,10 +57,10 @@ func (p *plain) Step(token []byte, _ time.Time) ([]byte, *Proof, error) {
 	}
 	is, known := p.users[name]
 	if !hmac.Equal(is, p.sum(password)) || !known {
-		return nil, nil, Refusal("Authentication failed: Invalid username or password")
+		return nil, nil, RefusalError("Authentication failed: Invalid username or password")
 	}
 	if as != "" && as != name {
-		return nil, nil, Refusal("Authentication failed: Client requested an authorization id that is different from username")
+		return nil, nil, RefusalError("Authentication failed: Client requested an authorization id that is different from username")
 	}
 	return []byte{}, &Proof{Principal: security.Principal{Type: security.Anonymous.Type, Name: name}}, nil
 }

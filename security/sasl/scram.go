@@ -70,7 +70,7 @@ func (e *scramExchange) Step(token []byte, _ time.Time) ([]byte, *Proof, error) 
 	case err != nil:
 		return nil, nil, err
 	case as != "" && as != e.conversation.Username():
-		return nil, nil, Refusal("Authentication failed: Client requested an authorization id that is different from username")
+		return nil, nil, RefusalError("Authentication failed: Client requested an authorization id that is different from username")
 	case first:
 		return []byte(reply), nil, nil
 	case !e.conversation.Valid() || e.absent:

@@ -25,7 +25,7 @@ type Mechanism interface {
 type Exchange interface {
 	// Step takes a token of the client's, and returns what it is told and, with the last
 	// one, what it has proved. token is valid until Step returns. After an error the
-	// exchange has failed; only of a [Refusal] is the client told more than that.
+	// exchange has failed; only of a [RefusalError] is the client told more than that.
 	Step(token []byte, now time.Time) (reply []byte, proved *Proof, err error)
 }
 
@@ -35,11 +35,11 @@ type Proof struct {
 	Until     time.Time // when what proves it expires, zero for never
 }
 
-// Refusal is why an exchange failed, in words that the client is told.
-type Refusal string
+// RefusalError is why an exchange failed, in words that the client is told.
+type RefusalError string
 
 // Error returns the words.
-func (r Refusal) Error() string { return string(r) }
+func (r RefusalError) Error() string { return string(r) }
 
 // Offer is a mechanism at a listener.
 type Offer struct {

@@ -169,5 +169,6 @@ func (l *Log) giveBackZeros(now time.Time) (done bool) {
 
 // flowed reports whether something was flushed a moment ago, or is to be.
 func (l *Log) flowed(now time.Time) bool {
-	return l.Flushed() < l.End() || now.Sub(time.UnixMilli(l.lastFlush.Load())) < stillness
+	still := now.Sub(time.UnixMilli(l.lastFlush.Load()))
+	return l.Flushed() < l.End() || still >= 0 && still < stillness // less than nothing where a clock was set back
 }
