@@ -117,6 +117,8 @@ func (s *transcript) number(field, value, kind string, given bool) {
 // clear deletes what a transcript leaves in a Kafka that goes on.
 func (s *transcript) clear(t *testing.T) {
 	s.clearACLs(t)
+	s.clearQuotas(t)
+	s.clearUsers(t)
 	all := kmsg.NewPtrMetadataRequest()
 	all.Version = 9
 	drop := kmsg.NewPtrDeleteTopicsRequest()
@@ -139,6 +141,36 @@ func (s *transcript) clearACLs(t *testing.T) {
 	every.ResourceType, every.ResourcePatternType, every.Operation, every.PermissionType = 1, 1, 1, 1
 	all.Filters = append(all.Filters, every)
 	s.ask(t, all)
+}
+
+// clearQuotas takes back every quota.
+func (s *transcript) clearQuotas(t *testing.T) {
+	all, back := kmsg.NewPtrDescribeClientQuotasRequest(), kmsg.NewPtrAlterClientQuotasRequest()
+	all.Version, back.Version = 1, 1
+	for _, entry := range s.ask(t, all).(*kmsg.DescribeClientQuotasResponse).Entries {
+		gone := kmsg.NewAlterClientQuotasRequestEntry()
+		for _, e := range entry.Entity {
+			gone.Entity = append(gone.Entity, kmsg.AlterClientQuotasRequestEntryEntity{Type: e.Type, Name: e.Name})
+		}
+		for _, v := range entry.Values {
+			gone.Ops = append(gone.Ops, kmsg.AlterClientQuotasRequestEntryOp{Key: v.Key, Remove: true})
+		}
+		back.Entries = append(back.Entries, gone)
+	}
+	s.ask(t, back)
+}
+
+// clearUsers deletes the credentials of every user.
+func (s *transcript) clearUsers(t *testing.T) {
+	drop := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	for _, user := range s.ask(t, kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()).(*kmsg.DescribeUserSCRAMCredentialsResponse).Results {
+		for _, c := range user.CredentialInfos {
+			gone := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
+			gone.Name, gone.Mechanism = user.User, c.Mechanism
+			drop.Deletions = append(drop.Deletions, gone)
+		}
+	}
+	s.ask(t, drop)
 }
 
 // clearGroups takes the members out of our groups, and deletes them.

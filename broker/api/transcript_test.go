@@ -271,6 +271,10 @@ func (s *transcript) keepShared(resp kmsg.Response) {
 			slices.SortFunc(e.Entity, func(a, b kmsg.DescribeClientQuotasResponseEntryEntity) int { return strings.Compare(a.Type, b.Type) })
 		}
 		slices.SortFunc(resp.Entries, func(a, b kmsg.DescribeClientQuotasResponseEntry) int { return inJSON(a.Entity, b.Entity) })
+	case *kmsg.DescribeUserSCRAMCredentialsResponse:
+		for _, r := range resp.Results {
+			slices.SortFunc(r.CredentialInfos, inWords)
+		}
 	case *kmsg.AlterClientQuotasResponse:
 		for i := range resp.Entries {
 			slices.SortFunc(resp.Entries[i].Entity, func(a, b kmsg.AlterClientQuotasResponseEntryEntity) int { return strings.Compare(a.Type, b.Type) })
