@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,7 +40,20 @@ func startNodes(t *testing.T, count int, more ...string) *nodes {
 		c.format(i)
 		c.start(i)
 	}
+	t.Cleanup(c.stopAll)
 	return c
+}
+
+// stopAll stops the nodes at once: one after the other, the last would wait for a
+// majority that is gone.
+func (c *nodes) stopAll() {
+	var stopped sync.WaitGroup
+	for _, n := range c.up {
+		if n != nil {
+			stopped.Go(func() { _ = n.stop() }) // whose errors are the tests' that look for them
+		}
+	}
+	stopped.Wait()
 }
 
 // prepareNodes sets so many nodes, whose disks are not formatted.
