@@ -43,7 +43,8 @@ race: ## the unit tests under the race detector
 	$(GO) test -race ./...
 
 lint: ## gofmt and golangci-lint
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	@wrong="$$(find . -name .cache -prune -o -name '*.go' -print | xargs gofmt -l)"; \
+	test -z "$$wrong" || { echo "$$wrong"; echo 'run gofmt -w on these'; exit 1; }
 	$(GO) run $(LINT) run ./...
 
 bench: ## Klamm and Apache Kafka in turn, as the table of the README
