@@ -64,16 +64,26 @@ type row struct {
 func (r row) markdown() string {
 	cells := []string{r.name}
 	for kind := range kinds {
-		cells = append(cells, r.join(func(c column) string { return number(c.samples.median(kind)) + " " + c.unit }))
+		cells = append(cells, r.figures(kind))
 	}
-	cells = append(cells, r.join(func(c column) string { return number(c.ratio()) + "×" }))
 	cells = append(cells, r.join(func(c column) string {
-		if len(c.samples[len(kinds)]) == 0 {
+		if len(c.samples[0]) == 0 || len(c.samples[1]) == 0 {
 			return ""
 		}
-		return number(c.samples.median(len(kinds))) + " " + c.unit
+		return number(c.ratio()) + "×"
 	}))
+	cells = append(cells, r.figures(len(kinds)))
 	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+// figures are those of one kind, empty where it was not measured.
+func (r row) figures(kind int) string {
+	return r.join(func(c column) string {
+		if len(c.samples[kind]) == 0 {
+			return ""
+		}
+		return number(c.samples.median(kind)) + " " + c.unit
+	})
 }
 
 func (r row) join(cell func(column) string) string {
