@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,11 +15,11 @@ import (
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
-// credentialsFile holds the passwords of the first users of a cluster.
-const credentialsFile = "bootstrap.scram"
-
-// credentialsVersion is the file's first line.
-const credentialsVersion = "0"
+// firstCredentials is the file that holds the passwords of the first users of a cluster.
+var firstCredentials = list[security.ScramCredential]{
+	file: "bootstrap.scram", version: "0", what: "passwords", line: credentialLine, parse: parseCredentialLine, secret: true,
+	rewrite: "write it anew by klamm format --add-scram",
+}
 
 // ParseCredential reads a user in the form of Kafka's --add-scram:
 // SCRAM-SHA-256=[name=alice,password=secret], with iterations, and with salt and
@@ -78,61 +76,18 @@ func newCredential(mechanism security.ScramMechanism, fields map[string]string) 
 	return sasl.NewCredential(user, transport.Secret(fields["password"]), salt, int32(iterations))
 }
 
-// writeCredentials replaces the file in a folder; without any there is to be none.
-func writeCredentials(fsys disk.FS, folder string, all []security.ScramCredential) error {
-	path := filepath.Join(folder, credentialsFile)
-	if len(all) == 0 {
-		if err := fsys.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove %s: %w", path, err)
-		}
-		return nil
-	}
-	encode := func(s security.Hidden) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	lines := []string{credentialsVersion, strconv.Itoa(len(all))}
-	for _, c := range all {
-		lines = append(lines, fmt.Sprintf("%s %d %s %s %s %s", c.Mechanism, c.Iterations, encode(c.Salt), encode(c.StoredKey), encode(c.ServerKey), c.Name))
-	}
-	return disk.WriteFileAtomic(fsys, path, []byte(strings.Join(lines, "\n")+"\n"))
-}
-
 // Credentials are the passwords with which the cluster of a node begins: those that were
 // given when its folders were formatted.
 func Credentials(fsys disk.FS, c *config.Broker) ([]security.ScramCredential, error) {
-	path := filepath.Join(c.MetadataLogDir, credentialsFile)
-	raw, err := fsys.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the first passwords: %w", err)
-	}
-	all, err := parseCredentials(string(raw))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; write it anew by klamm format --add-scram", path, err)
-	}
-	return all, nil
+	return firstCredentials.read(fsys, c.MetadataLogDir)
 }
 
-func parseCredentials(text string) ([]security.ScramCredential, error) {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if lines[0] != credentialsVersion {
-		return nil, fmt.Errorf("line 1: want the version %s", credentialsVersion)
-	}
-	if len(lines) < 3 || lines[1] != strconv.Itoa(len(lines)-2) {
-		return nil, fmt.Errorf("line 2: want how many passwords follow, which is %d", max(0, len(lines)-2))
-	}
-	var all []security.ScramCredential
-	for i, line := range lines[2:] {
-		c, err := parseLine(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+3, err)
-		}
-		all = append(all, c)
-	}
-	return all, nil
+func credentialLine(c security.ScramCredential) string {
+	encode := func(s security.Hidden) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	return fmt.Sprintf("%s %d %s %s %s %s", c.Mechanism, c.Iterations, encode(c.Salt), encode(c.StoredKey), encode(c.ServerKey), c.Name)
 }
 
-func parseLine(line string) (c security.ScramCredential, err error) {
+func parseCredentialLine(line string) (c security.ScramCredential, err error) {
 	fields := strings.SplitN(line, " ", 6)
 	if len(fields) != 6 {
 		return c, errors.New("want a mechanism, iterations, salt, two keys and a name")

@@ -66,7 +66,7 @@ func TestNoPasswords(t *testing.T) {
 		"0\n1\nPLAIN 1 a b c n":         "line 3: the mechanism or the iterations are none",
 		"0\n1\nSCRAM-SHA-256 1 a b c n": "line 3: the salt or a key is not base64",
 	} {
-		if _, err := parseCredentials(text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := firstCredentials.parseAll(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}

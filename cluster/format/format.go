@@ -77,7 +77,7 @@ func Run(fsys disk.FS, c *config.Broker, r Request) ([]Folder, error) {
 		prepare := func() error { return nil }
 		if f.isMetadata(c) {
 			prepare = func() error {
-				return errors.Join(writeVoters(fsys, f.Path, voters), writeCredentials(fsys, f.Path, r.Credentials))
+				return errors.Join(firstVoters.write(fsys, f.Path, voters), firstCredentials.write(fsys, f.Path, r.Credentials))
 			}
 		}
 		if f.Stayed {

@@ -363,7 +363,7 @@ func TestFormatPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	voters := initial(t, "1@10.0.0.1:9093:"+first+",2@10.0.0.2:9093:"+second+",3@10.0.0.3:9093:07R5amHmR32VDA6jHkGbTA")
-	if err := writeVoters(fs, "d", voters); err != nil {
+	if err := firstVoters.write(fs, "d", voters); err != nil {
 		t.Fatal(err)
 	}
 	text, err := fs.ReadFile("d/bootstrap.voters")

@@ -1,11 +1,7 @@
 package format
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/klamm-io/klamm/cluster/metadata"
@@ -14,18 +10,18 @@ import (
 	"github.com/klamm-io/klamm/storage/disk"
 )
 
-// votersFile holds the first voters of a dynamic cluster.
-const votersFile = "bootstrap.voters"
-
-// votersVersion is the file's first line.
-const votersVersion = "0"
+// firstVoters is the file that holds the first voters of a dynamic cluster.
+var firstVoters = list[metadata.Voter]{
+	file: "bootstrap.voters", version: "0", what: "voters", line: voterLine, parse: parseVoter, check: checkDistinct,
+	rewrite: "write it anew with what the other nodes have in theirs",
+}
 
 // Voters are those with which the cluster of a node begins: those that its
 // configuration lists, or those that were written when its folders were formatted.
 // There are none where the node joins a cluster that has begun.
 func Voters(fsys disk.FS, c *config.Broker) ([]metadata.Voter, error) {
 	if len(c.Voters) == 0 {
-		return readVoters(fsys, c.MetadataLogDir)
+		return firstVoters.read(fsys, c.MetadataLogDir)
 	}
 	var all []metadata.Voter
 	for _, v := range c.Voters {
@@ -68,57 +64,9 @@ func checkDistinct(voters []metadata.Voter) error {
 	return nil
 }
 
-// writeVoters replaces the file in a folder; without voters there is to be none.
-func writeVoters(fsys disk.FS, folder string, voters []metadata.Voter) error {
-	path := filepath.Join(folder, votersFile)
-	if len(voters) == 0 {
-		if err := fsys.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove %s: %w", path, err)
-		}
-		return nil
-	}
-	lines := []string{votersVersion, strconv.Itoa(len(voters))}
-	for _, v := range voters {
-		at := config.Endpoint{Listener: v.Endpoints[0].Listener, Host: v.Endpoints[0].Host, Port: v.Endpoints[0].Port}
-		lines = append(lines, fmt.Sprintf("%d %s %s://%s", v.ID, protocol.TopicID(v.DirectoryID), at.Listener, at.Address()))
-	}
-	return disk.WriteFileAtomic(fsys, path, []byte(strings.Join(lines, "\n")+"\n"))
-}
-
-// readVoters reads the file; where it is not there, there are none.
-func readVoters(fsys disk.FS, folder string) ([]metadata.Voter, error) {
-	path := filepath.Join(folder, votersFile)
-	raw, err := fsys.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the first voters: %w", err)
-	}
-	voters, err := parseVoters(string(raw))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; write it anew with what the other nodes have in theirs", path, err)
-	}
-	return voters, nil
-}
-
-func parseVoters(text string) ([]metadata.Voter, error) {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if lines[0] != votersVersion {
-		return nil, fmt.Errorf("line 1: want the version %s, not %q", votersVersion, lines[0])
-	}
-	if len(lines) < 3 || lines[1] != strconv.Itoa(len(lines)-2) {
-		return nil, fmt.Errorf("line 2: want how many voters follow, which is %d", max(0, len(lines)-2))
-	}
-	var all []metadata.Voter
-	for i, line := range lines[2:] {
-		v, err := parseVoter(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+3, err)
-		}
-		all = append(all, v)
-	}
-	return all, checkDistinct(all)
+func voterLine(v metadata.Voter) string {
+	at := config.Endpoint{Listener: v.Endpoints[0].Listener, Host: v.Endpoints[0].Host, Port: v.Endpoints[0].Port}
+	return fmt.Sprintf("%d %s %s://%s", v.ID, protocol.TopicID(v.DirectoryID), at.Listener, at.Address())
 }
 
 func parseVoter(line string) (v metadata.Voter, err error) {
