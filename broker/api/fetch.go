@@ -259,28 +259,12 @@ func (f *fetch) readReplica(answer *fetchedPartition, p *replica.Partition, w *f
 
 // readRecords finds the records below end, or where the reader's log diverges.
 func (f *fetch) readRecords(answer *fetchedPartition, l *log.Log, w *fetchsession.Wanted, end int64, first bool) (err error) {
-	answer.diverging, err = diverges(l, w)
+	answer.diverging, err = replica.Diverges(l, w.Offset, w.LastFetchedEpoch)
 	if err != nil || answer.diverging != nil {
 		return err
 	}
 	answer.records, err = l.Read(w.Offset, min(int(w.MaxBytes), max(f.left, 0)), end, first)
 	return err
-}
-
-// diverges compares the last epoch that the reader has with this log's. One that
-// this log has not come to yet has no end here.
-func diverges(l *log.Log, w *fetchsession.Wanted) (*divergingEpoch, error) {
-	if w.LastFetchedEpoch < 0 {
-		return nil, nil
-	}
-	epoch, end := l.EndOffsetForEpoch(w.LastFetchedEpoch)
-	switch {
-	case epoch < 0 || end < 0:
-		return nil, fmt.Errorf("the reader's last epoch %d is not known here: %w", w.LastFetchedEpoch, kerr.OffsetOutOfRange)
-	case epoch >= w.LastFetchedEpoch && end >= w.Offset:
-		return nil, nil
-	}
-	return &divergingEpoch{epoch: epoch, end: end}, nil
 }
 
 // finish leaves out what an incremental session need not hear.
@@ -313,7 +297,6 @@ func recordBytes(answer []fetchedPartition) (n int) {
 func release(answer []fetchedPartition) {
 	for i := range answer {
 		answer[i].records.Close()
-		answer[i].copied.Release()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/broker/replica"
 	"github.com/klamm-io/klamm/storage/disk"
 	"github.com/klamm-io/klamm/storage/log"
 )
@@ -49,7 +50,7 @@ type fetchedPartition struct {
 	highWatermark int64
 	lastStable    int64
 	logStart      int64
-	diverging     *divergingEpoch
+	diverging     *replica.EpochEnd // the largest epoch before the reader's last, which is not in this log (KIP-595)
 	leader        fetchLeader
 	preferred     nearReplica
 	aborted       []log.AbortedTxn // nil: null, for read_uncommitted
@@ -61,13 +62,6 @@ type fetchedPartition struct {
 type fetchLeader struct {
 	told      bool
 	id, epoch int32
-}
-
-// divergingEpoch tells a reader whose last epoch is not in this log where the
-// largest epoch before it ends (KIP-595).
-type divergingEpoch struct {
-	epoch int32
-	end   int64
 }
 
 // parts returns the response's body: bytes, and between them the regions that
@@ -242,8 +236,8 @@ func (w *fetchWriter) partitionTags(p *fetchedPartition) {
 	w.uvarint(count)
 	if d := p.diverging; d != nil {
 		w.buf = append(w.buf, 0, 13) // its number, and 13 bytes
-		w.int32(d.epoch)
-		w.int64(d.end)
+		w.int32(d.Epoch)
+		w.int64(d.Offset)
 		w.noTags()
 	}
 	if p.leader.told {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klamm-io/klamm/broker/fetchsession"
 	"github.com/klamm-io/klamm/broker/listener"
+	"github.com/klamm-io/klamm/broker/replica"
 )
 
 // TestFetchResponseIsWhatKmsgWrites: a response that is written by hand is byte for
@@ -21,7 +22,7 @@ func TestFetchResponseIsWhatKmsgWrites(t *testing.T) {
 		own := fetchResponse{version: version, sessionID: 7, partitions: []fetchedPartition{
 			{key: fetchsession.Key{Topic: "a", ID: [16]byte{1}, Partition: 3}, highWatermark: 9, lastStable: 8, logStart: 1, copied: records},
 			{key: fetchsession.Key{Topic: "a", ID: [16]byte{1}, Partition: 4}, errorCode: 6, leader: fetchLeader{told: true, id: 2, epoch: 5}},
-			{key: fetchsession.Key{Topic: "b", ID: [16]byte{2}}, diverging: &divergingEpoch{epoch: 1, end: 2}, leader: fetchLeader{told: true, id: 3, epoch: 6}},
+			{key: fetchsession.Key{Topic: "b", ID: [16]byte{2}}, diverging: &replica.EpochEnd{Epoch: 1, Offset: 2}, leader: fetchLeader{told: true, id: 3, epoch: 6}},
 		}}
 		own.addNode(2, "two", 9092, &rack)
 		own.addNode(3, "three", 9093, nil)

@@ -160,13 +160,10 @@ func (f *followerFetch) news() []fetchedPartition {
 func (a *followerAnswer) fetched() fetchedPartition {
 	told := fetchedPartition{
 		key:        fetchsession.Key{ID: a.wanted.ID, Partition: a.wanted.Partition},
-		lastStable: -1, highWatermark: a.HighWatermark, logStart: a.LogStart, copied: a.copied,
+		lastStable: -1, highWatermark: a.HighWatermark, logStart: a.LogStart, diverging: a.Diverging, copied: a.copied,
 	}
 	if a.err != nil {
 		told.errorCode, told.highWatermark, told.logStart = errorCode(a.err), -1, -1
-	}
-	if a.Diverging != nil {
-		told.diverging = &divergingEpoch{epoch: a.Diverging.Epoch, end: a.Diverging.Offset}
 	}
 	return told
 }

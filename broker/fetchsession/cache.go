@@ -40,7 +40,6 @@ type Key struct {
 type Wanted struct {
 	Key
 	Offset             int64
-	LogStart           int64 // of the follower that fetches, -1 for a consumer
 	MaxBytes           int32
 	CurrentLeaderEpoch int32 // -1: not checked
 	LastFetchedEpoch   int32 // -1: not checked
@@ -340,7 +339,6 @@ func wantedOf(req *kmsg.FetchRequest) []Wanted {
 			wanted = append(wanted, Wanted{
 				Key:                Key{Topic: t.Topic, ID: t.TopicID, Partition: p.Partition},
 				Offset:             p.FetchOffset,
-				LogStart:           p.LogStartOffset,
 				MaxBytes:           p.PartitionMaxBytes,
 				CurrentLeaderEpoch: p.CurrentLeaderEpoch,
 				LastFetchedEpoch:   p.LastFetchedEpoch,
