@@ -29,7 +29,6 @@ var changes = map[int16]bool{
 	int16(kmsg.CreateACLs): true, int16(kmsg.DeleteACLs): true, int16(kmsg.DeleteGroups): true, int16(kmsg.OffsetDelete): true,
 	int16(kmsg.ElectLeaders): true, int16(kmsg.AlterPartitionAssignments): true, int16(kmsg.UpdateFeatures): true, int16(kmsg.UnregisterBroker): true,
 	int16(kmsg.AddRaftVoter): true, int16(kmsg.RemoveRaftVoter): true, int16(kmsg.WriteTxnMarkers): true, int16(kmsg.AlterUserSCRAMCredentials): true,
-	int16(kmsg.CreateDelegationToken): true, int16(kmsg.RenewDelegationToken): true, int16(kmsg.ExpireDelegationToken): true,
 }
 
 func (h *Handler) event(r *listener.Request, kind audit.Kind) audit.Event {

@@ -135,14 +135,20 @@ func (h *Handler) mayAlterConfigs(r *listener.Request, kind kmsg.ConfigResourceT
 	return nil
 }
 
-// checkOwnConfig refuses what only this broker can know to be wrong of its configs:
-// the controllers do not know where its folders are.
-func (h *Handler) checkOwnConfig(kind kmsg.ConfigResourceType, name, key string, value *string) error {
-	if kind != kmsg.ConfigResourceTypeBroker || name != strconv.Itoa(int(h.config.NodeID)) || key != "cordoned.log.dirs" || value == nil {
+// checkOwnConfigs refuses what only this broker can know to be wrong of its configs:
+// the controllers do not know where its folders are. set is what one of them sets.
+func checkOwnConfigs[C any](h *Handler, kind kmsg.ConfigResourceType, name string, configs []C, set func(*C) (key string, value *string)) error {
+	if kind != kmsg.ConfigResourceTypeBroker || name != strconv.Itoa(int(h.config.NodeID)) {
 		return nil
 	}
-	if err := h.config.CheckCordoned(*value); err != nil {
-		return fmt.Errorf("%w: %w", err, kerr.InvalidRequest)
+	for i := range configs {
+		key, value := set(&configs[i])
+		if key != "cordoned.log.dirs" || value == nil {
+			continue
+		}
+		if err := h.config.CheckCordoned(*value); err != nil {
+			return fmt.Errorf("%w: %w", err, kerr.InvalidRequest)
+		}
 	}
 	return nil
 }
@@ -161,12 +167,7 @@ func (h *Handler) alterConfigs(r *listener.Request, req *kmsg.AlterConfigsReques
 		if err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName); err != nil {
 			return err
 		}
-		for _, c := range asked.Configs {
-			if err := h.checkOwnConfig(asked.ResourceType, asked.ResourceName, c.Name, c.Value); err != nil {
-				return err
-			}
-		}
-		return nil
+		return checkOwnConfigs(h, asked.ResourceType, asked.ResourceName, asked.Configs, func(c *kmsg.AlterConfigsRequestResourceConfig) (string, *string) { return c.Name, c.Value })
 	}
 	var refused []kmsg.AlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)
@@ -198,12 +199,7 @@ func (h *Handler) incrementalAlterConfigs(r *listener.Request, req *kmsg.Increme
 		if err := h.mayAlterConfigs(r, asked.ResourceType, asked.ResourceName); err != nil {
 			return err
 		}
-		for _, c := range asked.Configs {
-			if err := h.checkOwnConfig(asked.ResourceType, asked.ResourceName, c.Name, c.Value); err != nil {
-				return err
-			}
-		}
-		return nil
+		return checkOwnConfigs(h, asked.ResourceType, asked.ResourceName, asked.Configs, func(c *kmsg.IncrementalAlterConfigsRequestResourceConfig) (string, *string) { return c.Name, c.Value })
 	}
 	var refused []kmsg.IncrementalAlterConfigsResponseResource
 	req.Resources, refused = permit(req.Resources, may, refusal)
