@@ -138,7 +138,7 @@ func assignmentOf(p *metadata.Partition, minISR int) replica.Assignment {
 // up too.
 func (n *clusterNode) minISR(img *metadata.Image, t *metadata.Topic) int {
 	b := n.broker
-	c, err := b.config.Topic(img.BrokerConfig(n.me()), img.Config(metadata.TopicResource(t.Name)))
+	c, err := b.topicSettings(img, t.Name)
 	if err != nil {
 		b.logger.Error("a topic's configuration cannot be read; one replica in sync counts as enough", "topic", t.Name, "err", err)
 		return 1

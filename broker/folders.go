@@ -66,6 +66,9 @@ func (b *Broker) openFolders(fs disk.FS) error {
 // putAsideTwice leaves each partition in one folder: a stop may come when a log that
 // moves is whole in both.
 func (b *Broker) putAsideTwice() error {
+	if len(b.folders) < 2 {
+		return nil
+	}
 	first := map[protocol.TopicPartition]*folder{}
 	for _, f := range b.folders {
 		for tp := range f.partitions {
@@ -466,11 +469,16 @@ func (b *Broker) openLog(f *folder, img *metadata.Image, t *metadata.Topic, tp p
 
 // topicConfig is how a topic's logs behave.
 func (b *Broker) topicConfig(img *metadata.Image, topic string) (log.Config, error) {
-	t, err := b.config.Topic(img.BrokerConfig(b.config.NodeID), img.Config(metadata.TopicResource(topic)))
+	t, err := b.topicSettings(img, topic)
 	if err != nil {
 		return log.Config{}, fmt.Errorf("configuration of topic %s: %w", topic, err)
 	}
 	return logConfig(t), nil
+}
+
+// topicSettings is how a topic is set at this broker.
+func (b *Broker) topicSettings(img *metadata.Image, topic string) (*config.Topic, error) {
+	return b.config.Topic(img.BrokerConfig(b.config.NodeID), img.Config(metadata.TopicResource(topic)))
 }
 
 func logConfig(t *config.Topic) log.Config {

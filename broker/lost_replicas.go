@@ -182,8 +182,8 @@ func directories(lost map[replicaID]dirID) (all []kmsg.AssignReplicasToDirsReque
 // was written to it since; a twentieth of it where that is less.
 const roomAgain = 64 << 20
 
-// heal hears of a replica that is damaged, or was, or whose disk is full, and sees to its next step towards a
-// sound log; see [replica.Repair].
+// heal hears of a replica that is damaged, or was, or whose disk is full, and sees to
+// its next step towards a sound log; see [replica.Repair].
 func (n *clusterNode) heal(p *replica.Partition) {
 	img := n.broker.view.Image()
 	t, found := img.TopicByID(p.TopicID)
@@ -217,7 +217,7 @@ func (n *clusterNode) heal(p *replica.Partition) {
 // needsInSync is a topic's min.insync.replicas, 1 where its configuration cannot be
 // read.
 func (n *clusterNode) needsInSync(img *metadata.Image, t *metadata.Topic) int {
-	c, err := n.broker.config.Topic(img.BrokerConfig(n.me()), img.Config(metadata.TopicResource(t.Name)))
+	c, err := n.broker.topicSettings(img, t.Name)
 	if err != nil {
 		return 1
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/klamm-io/klamm/broker/metrics"
 	"github.com/klamm-io/klamm/broker/replica"
-	"github.com/klamm-io/klamm/cluster/metadata"
 	"github.com/klamm-io/klamm/coordinator/group"
 	"github.com/klamm-io/klamm/protocol"
 )
@@ -73,7 +72,7 @@ func (s *state) Partitions() []metrics.Partition {
 			Size: p.Log().Size(), Segments: p.Log().Segments(), Leader: m.Leader, Preferred: m.Replicas[0],
 			Replicas: len(m.Replicas), InSync: len(m.ISR), MinInSync: 1,
 		}
-		if c, err := b.config.Topic(img.BrokerConfig(b.config.NodeID), img.Config(metadata.TopicResource(p.Topic))); err == nil {
+		if c, err := b.topicSettings(img, p.Topic); err == nil {
 			told.MinInSync = min(c.MinInsyncReplicas, len(m.Replicas))
 		}
 		all = append(all, told)
