@@ -137,8 +137,8 @@ func (s *segment) resetTo(from int64) error {
 // passDamage decides what a batch that fails at the scanner's position is. It
 // reports whether the scan goes on, beyond damage, or ends there.
 func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, later []*segment, why error) bool {
-	at := scan.at
-	if s.next.Load() >= recoveryPoint && !anySound(later) && scan.nothingFollows() {
+	at, followed := scan.at, anySound(later)
+	if s.next.Load() >= recoveryPoint && !followed && scan.nothingFollows() {
 		l.logger.Debug("giving back what was reserved", "partition", l.String(), "file", s.records.name, "position", at, "bytes", size-at)
 		return false
 	}
@@ -148,7 +148,6 @@ func (l *Log) passDamage(s *segment, scan *scanner, size, recoveryPoint int64, l
 		until = scan.at
 	}
 	scan.at = at
-	followed := anySound(later)
 	durable := s.next.Load() < recoveryPoint || followed && l.Config().FlushOnAck // once
 	kept := (resumed || followed) && (durable || !scan.torn(at, until))
 	if !kept {
