@@ -34,16 +34,23 @@ func TestFailover(t *testing.T) {
 	c := startCluster(t, nil)
 	tp := createTopic(t, c, "pulse", 1, nil)[0]
 	p := startPulse(t, c, tp, hasty...)
+	wantAllShort(t, c, tp, p.through)
+	p.stop()
+	compareReplicas(t, c)
+}
+
+// wantAllShort lets all failures happen while a producer writes to a partition; through
+// is how it measures one.
+func wantAllShort(t *testing.T, c *brokers.Cluster, tp protocol.TopicPartition, through func(*testing.T, failure) time.Duration) {
+	t.Helper()
 	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			wantShort(t, f, func() time.Duration {
 				arrange(t, c, tp, f.together)
-				return p.through(t, f)
+				return through(t, f)
 			})
 		})
 	}
-	p.stop()
-	compareReplicas(t, c)
 }
 
 // failuresApart are those of a cluster whose controllers are no brokers.

@@ -122,6 +122,19 @@ func (c *client) receive() error {
 	return err
 }
 
+// decode reads the frame as a request, and returns its correlation id.
+func (c *client) decode(req kmsg.Request) (correlation int32, err error) {
+	h, body, err := protocol.ParseHeader(c.frame)
+	if err != nil {
+		return 0, err
+	}
+	req.SetVersion(h.Version)
+	if err := req.ReadFrom(body); err != nil {
+		return 0, fmt.Errorf("read a %s request: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	return h.CorrelationID, nil
+}
+
 // produce checks the batch, which ends where the one of the first frame does, and
 // writes it.
 func (c *client) produce() error {
@@ -149,14 +162,10 @@ func (c *client) produce() error {
 
 // begin makes ready for produces like the first.
 func (c *client) begin() (err error) {
-	h, body, err := protocol.ParseHeader(c.frame)
+	req := kmsg.NewPtrProduceRequest()
+	correlation, err := c.decode(req)
 	if err != nil {
 		return err
-	}
-	req := kmsg.NewPtrProduceRequest()
-	req.Version = h.Version
-	if err := req.ReadFrom(body); err != nil {
-		return fmt.Errorf("read a produce: %w", err)
 	}
 	t := req.Topics[0]
 	c.batchAt = bytes.Index(c.frame, t.Partitions[0].Records)
@@ -164,7 +173,7 @@ func (c *client) begin() (err error) {
 	rt := kmsg.NewProduceResponseTopic()
 	rt.Topic, rt.Partitions = t.Topic, []kmsg.ProduceResponseTopicPartition{kmsg.NewProduceResponseTopicPartition()}
 	resp.Topics = append(resp.Topics, rt)
-	c.answer = resp.AppendTo(head(h.CorrelationID, true))
+	c.answer = resp.AppendTo(head(correlation, true))
 	binary.BigEndian.PutUint32(c.answer, uint32(len(c.answer)-4))
 	c.file, err = os.Create(c.name)
 	return err
@@ -208,14 +217,10 @@ func newFilled(name string) (*filled, error) {
 
 // fetch answers with whole batches from the offset on.
 func (c *client) fetch() (err error) {
-	h, body, err := protocol.ParseHeader(c.frame)
+	req := kmsg.NewPtrFetchRequest()
+	correlation, err := c.decode(req)
 	if err != nil {
 		return err
-	}
-	req := kmsg.NewPtrFetchRequest()
-	req.Version = h.Version
-	if err := req.ReadFrom(body); err != nil {
-		return fmt.Errorf("read a fetch: %w", err)
 	}
 	if c.source == nil {
 		if c.source, err = os.Open(c.fill.name); err != nil {
@@ -224,7 +229,7 @@ func (c *client) fetch() (err error) {
 	}
 	from := req.Topics[0].Partitions[0].FetchOffset / c.fill.records * c.fill.batch
 	size := min(int64(req.MaxBytes)/c.fill.batch*c.fill.batch, c.fill.size-from)
-	if _, err := c.socket.Write(c.fill.head(req, h.CorrelationID, size)); err != nil {
+	if _, err := c.socket.Write(c.fill.head(req, correlation, size)); err != nil {
 		return err
 	}
 	if _, err := c.source.Seek(from, io.SeekStart); err != nil {
